@@ -15,7 +15,7 @@ class Bounds:
     json_depth: int = 32
     json_integer: int = 2**53 - 1
     json_text_bytes: int = 64 * MIB
-    header_bytes: int = 64 * KIB
+    header_bytes: int = 1 * MIB
     content_bytes: int = 64 * MIB
     record_bytes: int = 1 * MIB
     statement_bytes: int = 256 * KIB
