@@ -1,0 +1,171 @@
+"""The second, naive look at a rendition before it may leave. It shares no code with the renderers.
+
+It does not ask whether the rendition is right but whether it holds anything that must not be in it: a position finer
+than agreed in any spelling, a field over the view, a value that was taken out, a row outside the agreed areas.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from relto.columns import read_table
+from relto.errors import invariant
+from relto.item import VIEWS
+from relto.release.cut import Cut
+
+_EARTH_M = 6_378_137.0
+_TELLING_CHARS = 4
+_PAIR = 3_600_000_001  # packs a latitude and a longitude of 1e-7 degree into one integer
+
+
+def check(original: bytes, rendition: bytes, cut: Cut) -> None:
+    """Refuse a rendition that tells more than its cut allows.
+
+    Raises:
+        InvariantError: it does; the message names what kind of thing, never the value.
+    """
+    if cut.changes_nothing:
+        invariant(original == rendition, "an unreduced rendition is the content itself")
+    elif cut.kind.shape == "columns":
+        _check_columns(original, rendition, cut)
+    else:
+        _check_json(original, rendition, cut)
+
+
+def _check_json(original: bytes, rendition: bytes, cut: Cut) -> None:
+    before, after = json.loads(original, parse_float=Decimal), json.loads(rendition, parse_float=Decimal)
+    kept = dict(_leaves(after))
+    for path in kept:
+        invariant(not _forbidden(path, cut), "a removed field is not in a rendition")
+    text = rendition.decode()
+    survivors = {str(value) for value in kept.values()}
+    if cut.portions and cut.kind.shape in ("stix", "misp"):
+        for value in _portion_values(before, cut):
+            invariant(value in survivors or value not in text, "a removed portion is not mentioned")
+    if cut.precision_m:
+        _check_position(before, after, cut.precision_m)
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for name, each in value.items():
+            yield from _leaves(each, f"{path}.{name}" if path else name)
+    elif isinstance(value, list):
+        for at, each in enumerate(value):
+            name = each.get("uuid", each.get("id", at)) if isinstance(each, dict) else at
+            yield from _leaves(each, f"{path}[{name}]")
+    else:
+        yield path, value
+
+
+def _forbidden(path: str, cut: Cut) -> bool:
+    """Whether a path stands in something removed, or, in records, in nothing that this view names."""
+    if any(path == gone or path.startswith((f"{gone}.", f"{gone}[")) for gone in (*cut.remove, *cut.portions)):
+        return True
+    if cut.kind.shape == "stix" or cut.keeps_unknown:
+        return False
+    plain = re.sub(r"\[[^\]]*\]", "[]", path)
+    views = [f.view for f in cut.kind.fields if plain == f.path or plain.startswith((f"{f.path}.", f"{f.path}["))]
+    return not views or VIEWS.index(views[-1]) > VIEWS.index(cut.view)
+
+
+def _portion_values(before: Any, cut: Cut) -> Iterator[str]:
+    """The identifying values of everything that a portion took out as a whole: ids, names, values."""
+    for path, value in _leaves(before):
+        owner, _, name = path.rpartition(".")
+        if owner in cut.portions and name in ("id", "uuid", "name", "value") and len(str(value)) >= _TELLING_CHARS:
+            yield str(value)
+
+
+def _check_position(before: Any, after: Any, precision_m: int) -> None:
+    true = _point(before)
+    if true is None:
+        return
+    text = json.dumps({name: each for name, each in after.items() if name != "geometry"}, default=str)
+    for spelling in _spellings(*true):
+        invariant(spelling not in text, "an exact position is in no spelling in a coarse rendition")
+    told = _point(after)
+    if told is not None:
+        invariant(_distance_m(true, told) <= precision_m * 1.001, "a coarse position is within its precision")
+        # A cell's centre is its own centre: whatever is finer than the grid would move when it is snapped again.
+        invariant(_is_centre(told, precision_m), "a coarse position is the centre of a cell")
+
+
+def _point(record: Any) -> tuple[float, float] | None:
+    geometry = record.get("geometry") if isinstance(record, dict) else None
+    if not isinstance(geometry, dict) or geometry.get("type") != "Point":
+        return None
+    return float(geometry["coordinates"][1]), float(geometry["coordinates"][0])
+
+
+def _spellings(lat: float, lon: float) -> Iterator[str]:
+    """The position as text: decimals from the fourth on, integers of 1e-7 degree, degrees and minutes."""
+    for value in (abs(lat), abs(lon)):
+        for digits in (4, 5, 6, 7):
+            cut_off = math.floor(value * 10**digits) / 10**digits
+            shown = f"{cut_off:.{digits}f}"
+            if not shown.endswith("00"):
+                yield shown
+        yield str(round(value * 1e7))
+        degrees, minutes = int(value), (value - int(value)) * 60
+        for shown in (f"{minutes:.2f}", f"{minutes:.3f}"):
+            yield from (f"{degrees}°{shown}", f"{degrees} {shown}", f"{degrees}-{shown}")
+
+
+def _distance_m(a: tuple[float, float], b: tuple[float, float]) -> float:
+    lat_a, lat_b = math.radians(a[0]), math.radians(b[0])
+    half = math.sin((lat_a - lat_b) / 2) ** 2
+    half += math.cos(lat_a) * math.cos(lat_b) * math.sin(math.radians(a[1] - b[1]) / 2) ** 2
+    return 2 * _EARTH_M * math.asin(math.sqrt(min(1.0, half)))
+
+
+def _is_centre(told: tuple[float, float], precision_m: int) -> bool:
+    lat_e7, lon_e7 = round(told[0] * 1e7), round(told[1] * 1e7)
+    if abs(lat_e7) == 900_000_000 or abs(lon_e7) == 1_800_000_000:
+        return True  # a clamped cell at the edge of the map
+    high = max(1, precision_m * 14_142_000 // 111_700)
+    row, into_row = divmod(lat_e7, high)
+    equatorward = min(abs(row * high), abs((row + 1) * high)) / 1e7
+    wide = min(3_600_000_000, max(1, int(precision_m * 14_142_000 / (111_700 * math.cos(math.radians(equatorward))))))
+    return into_row == high // 2 and lon_e7 % wide == wide // 2
+
+
+def _check_columns(original: bytes, rendition: bytes, cut: Cut) -> None:
+    before, after = read_table(original), read_table(rendition)
+    named = {field.path: field for field in cut.kind.fields}
+    for name in after.column_names:
+        invariant(name not in cut.remove and name not in cut.portions, "a removed column is not in a rendition")
+        over = VIEWS.index(named[name].view) > VIEWS.index(cut.view) if name in named else not cut.keeps_unknown
+        invariant(not over, "a column over the view is not in a rendition")
+    invariant(after.num_rows <= before.num_rows, "a rendition has no more rows than its content")
+    step_ms = {"notice": 3_600_000, "summary": 600_000}.get(cut.view)
+    for name in (f.path for f in cut.kind.fields if f.role == "time_ms" and f.path in after.column_names):
+        times = after[name].to_numpy()
+        invariant(step_ms is None or not np.any(times % step_ms), "a coarse time is on its step")
+    if cut.precision_m and {"lat_e7", "lon_e7"} <= set(after.column_names):
+        lats, lons = _e7(after, "lat_e7"), _e7(after, "lon_e7")
+        for key in np.unique(lats * _PAIR + lons).tolist():
+            lat_e7, lon_e7 = (key + _PAIR // 2) // _PAIR, (key + _PAIR // 2) % _PAIR - _PAIR // 2
+            invariant(_is_centre((lat_e7 / 1e7, lon_e7 / 1e7), cut.precision_m), "a coarse position is a centre")
+    if cut.regions and not cut.precision_m and {"lat_e7", "lon_e7"} <= set(after.column_names):
+        lats, lons = _e7(after, "lat_e7"), _e7(after, "lon_e7")
+        outside = np.ones(after.num_rows, dtype=bool)
+        for box in (box for region in cut.regions for box in region.boxes):
+            beside = (lons < box.west_e7) | (lons > box.east_e7)
+            if box.west_e7 > box.east_e7:
+                beside = (lons < box.west_e7) & (lons > box.east_e7)
+            outside &= (lats < box.south_e7) | (lats > box.north_e7) | beside
+        invariant(not outside.any(), "a row outside the agreed areas is not in a rendition")
+
+
+def _e7(table: pa.Table, name: str) -> npt.NDArray[np.int64]:
+    return table[name].to_numpy().astype(np.int64)
