@@ -39,8 +39,11 @@ agreements = Table(
     metadata,
     Column("id", Text, primary_key=True),
     Column("version", Integer, primary_key=True),
-    Column("sha256", Text, nullable=False),
+    # Part of the key: two texts under one id and version are kept both, as proof, and neither holds.
+    Column("sha256", Text, primary_key=True),
+    Column("text", LargeBinary, nullable=False),
     Column("envelope", LargeBinary, nullable=False),
+    Column("signed_by", Text, nullable=False),
     Column("changed_ms", BigInteger, nullable=False),
 )
 
@@ -151,6 +154,8 @@ arrivals = Table(
     Column("id", Sequence, primary_key=True, autoincrement=True),
     Column("peer", Text, nullable=False),
     Column("first_n", BigInteger, nullable=False),
+    Column("card", LargeBinary, nullable=False),
+    Column("hashes", LargeBinary, nullable=False),
     Column("statement", LargeBinary, nullable=False),
     Column("proof", LargeBinary, nullable=False),
     Column("entries", LargeBinary, nullable=False),

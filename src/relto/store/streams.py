@@ -40,10 +40,15 @@ class Inbound(msgspec.Struct, frozen=True):
 
 
 class Arrival(msgspec.Struct, frozen=True):
-    """What proves the items of one received batch."""
+    """What proves the items of one received batch: also when some of them, or the peer's card, are long gone.
+
+    ``hashes`` are the leaf hashes of the batch, ``entries`` those of the peer's log, 32 bytes each, in order.
+    """
 
     peer: str
     first_n: int
+    card: bytes
+    hashes: bytes
     statement: bytes
     proof: bytes
     entries: bytes

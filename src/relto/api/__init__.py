@@ -1,0 +1,1 @@
+"""The faces of a node: the exchange with partners, and the pages for its own people."""

@@ -1,0 +1,1 @@
+"""Where bytes come from. What they mean is said in ``formats``."""

@@ -1,0 +1,142 @@
+"""Ingest: bytes from a feed become items of this party, once, however often the same bytes come.
+
+An item's id is a keyed hash of kind and content: the same record read again, also after a crash in the middle of a
+file, is the same item and is not stored twice. The key keeps others from guessing a content by its id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+import msgspec
+from sqlalchemy import Connection
+
+from relto.feeds import files
+from relto.formats import rejects
+from relto.formats.draft import Draft
+from relto.item import Item, new_item
+from relto.labels import NOFORN, REL_TO, Category, Handling, Label, Marking, Portion, Tlp, handling, join_handling
+from relto.node.node import Node
+from relto.store import parties, records
+from relto.store.records import Filed
+
+_CHUNK = 500
+ID_KEY = "item-id-key"
+
+
+class Defaults(msgspec.Struct, frozen=True):
+    """What the operator says of a feed whose records do not say it themselves. It only ever adds restrictions."""
+
+    level: str
+    marking: str = ""
+    tlp: Tlp = ""
+    subjects: tuple[str, ...] = ()
+    licences: tuple[str, ...] = ()
+    rel_to: tuple[str, ...] = ()
+    withhold: tuple[str, ...] = ()  # selectors of portions that never leave
+
+
+class Ingested(msgspec.Struct, frozen=True):
+    """What became of one file: the reader's counts, and how many items are new to the store."""
+
+    summary: rejects.Intake
+    items: int
+    new: int
+
+
+def ingest(
+    node: Node, content: bytes, name: str, defaults: Defaults, *, progress: Callable[[int, int], None] | None = None
+) -> Ingested:
+    """Read a file's bytes and store its items; when this returns they are durable and queued for every recipient.
+
+    ``progress(done, total)`` is called after each stored chunk.
+
+    Raises:
+        OurError: no reader knows the form. Bad records are counted, not raised; their neighbours are stored.
+    """
+    intake = files.read(content, name, received_ms=node.now_ms())
+    return Ingested(intake.summary, len(intake.drafts), store_drafts(node, intake.drafts, defaults, progress=progress))
+
+
+def store_drafts(
+    node: Node,
+    drafts: Sequence[Draft],
+    defaults: Defaults,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """Store drafts as items of this party; returns how many were new."""
+    key = item_key(node)
+    new = done = 0
+    for chunk in _chunks(drafts):
+        filed = [file_draft(node, key, draft, defaults) for draft in chunk]
+        new += node.database.write(partial(_file, filed=filed))
+        done += len(chunk)
+        if progress is not None:
+            progress(done, len(drafts))
+    return new
+
+
+def _file(connection: Connection, filed: Sequence[Filed]) -> int:
+    return records.file_items(connection, filed)
+
+
+def _chunks(drafts: Sequence[Draft]) -> Iterator[Sequence[Draft]]:
+    for start in range(0, len(drafts), _CHUNK):
+        yield drafts[start : start + _CHUNK]
+
+
+def item_key(node: Node) -> bytes:
+    """The node's own key for item ids, made on first use."""
+
+    def make(connection: Connection) -> bytes:
+        parties.keep_secret(connection, ID_KEY, node.entropy(32))
+        return parties.secret(connection, ID_KEY) or b""
+
+    with node.database.read() as connection:
+        known = parties.secret(connection, ID_KEY)
+    return known or node.database.write(make)
+
+
+def file_draft(node: Node, key: bytes, draft: Draft, defaults: Defaults) -> Filed:
+    """The item of a draft, ready to be stored."""
+    item = _item(node, key, draft, defaults)
+    return Filed(item=item, title=draft.title or draft.external_id, received_ms=node.now_ms())
+
+
+def _item(node: Node, key: bytes, draft: Draft, defaults: Defaults) -> Item:
+    return new_item(
+        id=hmac.new(key, draft.kind.encode() + b"\0" + draft.content, hashlib.sha256).hexdigest()[:32],
+        kind=draft.kind,
+        origin=node.party,
+        observed_ms=draft.observed_ms,
+        until_ms=draft.until_ms,
+        place=draft.place,
+        subjects=(*draft.subjects, *defaults.subjects),
+        label=_label(node.party, draft, defaults),
+        content=draft.content,
+        media_type=draft.media_type,
+    )
+
+
+def _label(party: str, draft: Draft, defaults: Defaults) -> Label:
+    limits = (Category(REL_TO, "permissive", defaults.rel_to),) if defaults.rel_to else ()
+    own = handling(
+        markings=(Marking(party, defaults.level, defaults.marking or defaults.level),),
+        categories=limits,
+        tlp=defaults.tlp,
+        licences=defaults.licences,
+    )
+    kept_back = {selector: Handling(categories=(Category(NOFORN, "restrictive"),)) for selector in defaults.withhold}
+    portions = {portion.selector: portion.handling for portion in draft.portions}
+    for selector, stricter in kept_back.items():
+        portions[selector] = join_handling(portions.get(selector, Handling()), stricter)
+    return Label(
+        handling=join_handling(own, draft.handling),
+        originators=(party,),
+        portions=tuple(Portion(selector, portions[selector]) for selector in sorted(portions)),
+        foreign=draft.foreign,
+    )
