@@ -76,6 +76,12 @@ class UnknownPartyError(PeerError):
     peer_text = "unknown party"
 
 
+class ExpiredError(PeerError):
+    """The document's time is over."""
+
+    peer_text = "expired"
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing wrong with a document a person wrote. All findings of a document are reported at once."""

@@ -1,0 +1,1 @@
+"""The joint picture, from records of whatever origin and view. Pure."""
