@@ -30,9 +30,11 @@ namespace Relto {
   entity Item = {
     holder: Party,
     origin: Party,
+    originators: Set<Party>,
     domain: String,
     kind: String,
     subjects: Set<String>,
+    placed: Bool,
     regions: Set<String>,
     markings: Set<String>,
     tlp: String,
@@ -103,7 +105,7 @@ def compile_overrides(overrides: tuple[Refusal, ...]) -> str:
     """The holder's own law: forbids before any agreement."""
     return "\n".join(
         _statement(
-            "forbid", f"override/{each.id}", "action", [_is_one_of(each.scope.recipients), *_scope(each.scope, ())]
+            "forbid", f"override/{each.id}", "action", [_is_one_of(each.scope.recipients), *_refused(each.scope, ())]
         )
         for each in overrides
     )
@@ -130,7 +132,9 @@ def _permit(terms: Terms, grant: Grant) -> str:
         f"action in [{actions}]",
         [
             f"{_parties(entry.id for entry in terms.parties)}.contains(resource.holder)",
-            *_scope(grant.scope, regions),
+            f"{_parties(grant.scope.originators)}.contains(resource.origin)" if grant.scope.originators else "false",
+            *_scope(grant.scope),
+            *([f"resource.regions.containsAny({_strings(regions)})"] if regions else []),
             _recipients_and_levels(terms, grant),
             f"{_strings(TLP_ORDER[: TLP_ORDER.index(grant.tlp_ceiling) + 1])}.contains(resource.tlp)",
             _all_of(grant.caveats, "resource.caveats"),
@@ -141,7 +145,7 @@ def _permit(terms: Terms, grant: Grant) -> str:
 
 def _forbid(terms: Terms, refusal: Refusal) -> str:
     regions = tuple(region_id(terms, name) for name in refusal.scope.regions)
-    conditions = [_is_one_of(terms.recipients(refusal)), *_scope(refusal.scope, regions)]
+    conditions = [_is_one_of(terms.recipients(refusal)), *_refused(refusal.scope, regions)]
     conditions.append(f"{_parties(entry.id for entry in terms.parties)}.contains(resource.holder)")
     return _statement("forbid", rule_id(terms, refusal), "action", conditions)
 
@@ -151,17 +155,21 @@ def _statement(effect: str, rule: str, action: str, conditions: list[str]) -> st
     return f"@id({_text(rule)})\n{effect} (principal, {action}, resource)\nwhen {{\n  {body}\n}};\n"
 
 
-def _scope(scope: Scope, regions: tuple[str, ...]) -> list[str]:
-    """The conditions on the item; an empty list of originators or domains matches nothing, never everything."""
-    conditions = [f"{_parties(scope.originators)}.contains(resource.origin)" if scope.originators else "false"]
-    conditions.append(f"{_strings(scope.domains)}.contains(resource.domain)" if scope.domains else "false")
+def _scope(scope: Scope) -> list[str]:
+    """The conditions on what the item is; an empty list of domains matches nothing, never everything."""
+    conditions = [f"{_strings(scope.domains)}.contains(resource.domain)" if scope.domains else "false"]
     if scope.kinds:
         conditions.append(f"{_strings(scope.kinds)}.contains(resource.kind)")
     if scope.subjects:
         conditions.append(f"resource.subjects.containsAny({_strings(scope.subjects)})")
-    if regions:
-        conditions.append(f"resource.regions.containsAny({_strings(regions)})")
     return conditions
+
+
+def _refused(scope: Scope, regions: tuple[str, ...]) -> list[str]:
+    """What a refusal covers, read widely: all of its originators, and whatever cannot be shown to lie elsewhere."""
+    originators = f"{_parties(scope.originators)}.containsAny(resource.originators)" if scope.originators else "false"
+    inside = [f"(!resource.placed || resource.regions.containsAny({_strings(regions)}))"] if regions else []
+    return [originators, *_scope(scope), *inside]
 
 
 def _recipients_and_levels(terms: Terms, grant: Grant) -> str:
@@ -180,7 +188,8 @@ def _recipients_and_levels(terms: Terms, grant: Grant) -> str:
 def _purposes(grant: Grant) -> str:
     if not grant.purposes:
         return "!(resource has purposes)"
-    return f"(!(resource has purposes) || resource.purposes.containsAll({_strings(grant.purposes)}))"
+    kept = f"resource.purposes.containsAll({_strings(grant.purposes)})"
+    return f"(if resource has purposes then {kept} else true)"
 
 
 def _all_of(allowed: tuple[str, ...], attribute: str) -> str:

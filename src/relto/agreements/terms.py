@@ -11,6 +11,9 @@ from relto.labels import Tlp
 
 Tier = Literal["T0", "T1", "T2", "T3"]
 TIERS: tuple[Tier, ...] = ("T0", "T1", "T2", "T3")
+_TURN_E7 = 2 * LON_E7
+ClauseKind = Literal["enforced", "evidenced", "recorded"]
+CLAUSE_KINDS: tuple[ClauseKind, ...] = ("enforced", "evidenced", "recorded")
 
 
 class PartyEntry(msgspec.Struct, frozen=True):
@@ -95,6 +98,14 @@ class Refusal(msgspec.Struct, frozen=True):
     scope: Scope
 
 
+class Clause(msgspec.Struct, frozen=True):
+    """One clause in words only, and what stands behind it: the software, evidence after the fact, or the record."""
+
+    id: str
+    text: str
+    kind: ClauseKind
+
+
 class Terms(msgspec.Struct, frozen=True):
     """An agreement's terms, and the reference (id, version, digest of the text) by which releases name it."""
 
@@ -108,6 +119,7 @@ class Terms(msgspec.Struct, frozen=True):
     regions: tuple[Region, ...]
     grants: tuple[Grant, ...]
     refusals: tuple[Refusal, ...]
+    clauses: tuple[Clause, ...] = ()
 
     def party(self, party: str) -> PartyEntry | None:
         """The entry of a party, or None if it does not sign."""
@@ -147,13 +159,13 @@ class Terms(msgspec.Struct, frozen=True):
 
 
 def _overlap(a: Place, b: Place) -> bool:
+    """Whether two boxes have a point in common; 180 degrees east and west are one meridian."""
     if a.south_e7 > b.north_e7 or b.south_e7 > a.north_e7:
         return False
-    return any(aw <= be and bw <= ae for aw, ae in _spans(a) for bw, be in _spans(b))
+    (a_west, a_east), (b_west, b_east) = _unrolled(a), _unrolled(b)
+    return any(a_west <= b_east + turn and b_west + turn <= a_east for turn in (-_TURN_E7, 0, _TURN_E7))
 
 
-def _spans(place: Place) -> tuple[tuple[int, int], ...]:
-    """The box's longitudes as one span, or two where it crosses 180 degrees."""
-    if place.west_e7 <= place.east_e7:
-        return ((place.west_e7, place.east_e7),)
-    return ((place.west_e7, LON_E7), (-LON_E7, place.east_e7))
+def _unrolled(place: Place) -> tuple[int, int]:
+    """The box's longitudes with the east edge beyond 180 degrees where it crosses it."""
+    return place.west_e7, place.east_e7 + (_TURN_E7 if place.west_e7 > place.east_e7 else 0)

@@ -65,22 +65,16 @@ def issue_ca(party: str, *, now_ms: int, lifetime_s: int = CA_LIFETIME_S) -> Iss
         builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_key_usage(signs_certificates=True), critical=True)
         .add_extension(
-            x509.NameConstraints(
-                permitted_subtrees=[x509.UniformResourceIdentifier(party)], excluded_subtrees=None
-            ),
+            x509.NameConstraints(permitted_subtrees=[x509.UniformResourceIdentifier(party)], excluded_subtrees=None),
             critical=True,
         )
         .add_extension(identifier, critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False
-        )
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False)
     )
     return key, builder.sign(key, hashes.SHA256())
 
 
-def issue_leaf(
-    party: str, issuer: Issued, *, now_ms: int, lifetime_s: int, hostnames: Sequence[str] = ()
-) -> Issued:
+def issue_leaf(party: str, issuer: Issued, *, now_ms: int, lifetime_s: int, hostnames: Sequence[str] = ()) -> Issued:
     """Make a fresh key (P-256) and certificate for the party's node, for TLS client and server alike.
 
     Valid from five minutes before ``now_ms``; it never outlives its issuer.
@@ -115,9 +109,7 @@ def issue_leaf(
         .add_extension(_key_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage(EXTENDED_USAGES), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(ca_identifier), critical=False
-        )
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(ca_identifier), critical=False)
     )
     return key, builder.sign(ca_key, hashes.SHA256())
 

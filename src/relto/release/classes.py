@@ -31,8 +31,10 @@ class LabelClass(msgspec.Struct, frozen=True):
     """The decision-relevant attributes of an item or of one portion of it. All tuples are sorted."""
 
     origin: str
+    originators: tuple[str, ...]
     kind: str
     subjects: tuple[str, ...]
+    placed: bool
     regions: tuple[str, ...]
     markings: tuple[str, ...]
     tlp: Tlp
@@ -52,10 +54,15 @@ class LabelClass(msgspec.Struct, frozen=True):
 
 
 def strictest_onward(a: Onward, b: Onward) -> Onward:
-    """The stricter of two onward rules; two lists allow only whom both allow."""
+    """The stricter of two onward rules; two lists allow only whom both allow. Associative."""
     if a.rule == b.rule == "list":
         return Onward("list", tuple(sorted(set(a.to) & set(b.to))))
     return min(a, b, key=lambda each: ONWARD_STRICTNESS.index(each.rule))
+
+
+def settled(onward: Onward) -> Onward:
+    """The rule as a release carries it: a list of nobody is ``none``."""
+    return Onward("none") if onward == Onward("list", ()) else onward
 
 
 def shortest_retention(a: int | None, b: int | None) -> int | None:
@@ -80,11 +87,13 @@ def classify_portions(
 
 
 def _classify(header: Header, handling: Handling, upstream: tuple[Upstream, ...], epoch: Epoch) -> LabelClass:
-    foreign = tuple(party for party in header.label.originators if party != epoch.holder)
+    originators = tuple(sorted({header.origin, *header.label.originators}))
     return LabelClass(
         origin=header.origin,
+        originators=originators,
         kind=header.kind,
         subjects=header.subjects,
+        placed=header.place is not None,
         regions=_regions(header.place, epoch),
         markings=tuple(sorted({marking.qualified for marking in handling.markings})),
         tlp=handling.tlp,
@@ -93,7 +102,7 @@ def _classify(header: Header, handling: Handling, upstream: tuple[Upstream, ...]
         quarantined=header.id in epoch.quarantined_items,
         rel_to=handling.values(REL_TO, "permissive"),
         purposes=_purposes(handling, upstream),
-        foreign=foreign,
+        foreign=tuple(party for party in originators if party != epoch.holder),
         onward=_onward(upstream),
         retention_s=reduce(shortest_retention, (each.retention_s for each in upstream), None),
     )

@@ -26,6 +26,7 @@ from relto.release.classes import (
     bound_by_tlp,
     classify,
     classify_portions,
+    settled,
     shortest_retention,
     strictest_onward,
 )
@@ -37,7 +38,10 @@ Verdict = Literal["FULL", "SANITISED", "WITHHELD"]
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """The answer for a class. ``rules`` are all covering grants, the deciding one first; for WITHHELD, none."""
+    """The answer for a class. ``rules`` are all covering grants, the deciding one first; for WITHHELD, none.
+
+    ``fault`` says what went wrong behind a ``DECISION_ERROR``; it is for the holder's log, never for a peer.
+    """
 
     view: View
     duties: Duties
@@ -47,6 +51,7 @@ class Decision(msgspec.Struct, frozen=True):
     remove: tuple[str, ...]
     regions: tuple[Region, ...]
     policy_sha256: str
+    fault: str = ""
 
     @property
     def withheld(self) -> bool:
@@ -68,9 +73,9 @@ class ItemDecision(msgspec.Struct, frozen=True):
     removed_portions: tuple[str, ...]
 
 
-def withhold(reason: str, policy_sha256: str = "") -> Decision:
+def withhold(reason: str, policy_sha256: str = "", fault: str = "") -> Decision:
     """The answer that lets nothing go."""
-    return Decision("nothing", Duties(), (reason,), (), (), (), (), policy_sha256)
+    return Decision("nothing", Duties(), (reason,), (), (), (), (), policy_sha256, fault)
 
 
 def decide_class(cls: LabelClass, recipient: str, epoch: Epoch) -> Decision:
@@ -79,10 +84,11 @@ def decide_class(cls: LabelClass, recipient: str, epoch: Epoch) -> Decision:
         examination = examine(cls, recipient, epoch)
         policy = epoch.policy(recipient)
         covering = _covering(policy, cls, recipient, epoch.holder)
-    except Exception:  # INVARIANT: an error while deciding withholds, whatever it was
-        return withhold("DECISION_ERROR")
+    except Exception as error:  # INVARIANT: an error while deciding withholds, whatever it was
+        return withhold("DECISION_ERROR", fault=f"{type(error).__name__}: {error}")
     if covering != examination.covering:
-        return withhold("DECISION_ERROR", policy.sha256)
+        fault = f"Cedar: {covering or 'none'}, clauses read plainly: {examination.covering or 'none'}"
+        return withhold("DECISION_ERROR", policy.sha256, fault)
     if not covering:
         return withhold(examination.stopped_by, policy.sha256)
     return _released([policy.grants[rule] for rule in covering], cls, policy.sha256)
@@ -116,9 +122,11 @@ def _entity(cls: LabelClass, holder: str) -> dict[str, Any]:
     attributes: dict[str, Any] = {
         "holder": _party(holder),
         "origin": _party(cls.origin),
+        "originators": [_party(party) for party in cls.originators],
         "domain": cls.domain,
         "kind": cls.kind,
         "subjects": list(cls.subjects),
+        "placed": cls.placed,
         "regions": list(cls.regions),
         "markings": list(cls.markings),
         "tlp": cls.tlp,
@@ -167,9 +175,10 @@ def _released(grants: list[tuple[Terms, Grant]], cls: LabelClass, policy_sha256:
     )
 
 
-def _preference(entry: tuple[Terms, Grant]) -> tuple[int, int, int, str, str]:
+def _preference(entry: tuple[Terms, Grant]) -> tuple[int, int, int, str, str, int]:
     terms, grant = entry
-    return (-VIEWS.index(grant.view), grant.precision_m, grant.delay_s, terms.ref.id, grant.id)
+    view = -VIEWS.index(grant.view)
+    return view, grant.precision_m, grant.delay_s, terms.ref.id, grant.id, -terms.ref.version
 
 
 def _reductions(duties: Duties) -> tuple[str, ...]:
@@ -207,6 +216,7 @@ class Table:
                 removed.append(portion.selector)
             else:
                 duties = _bound_by(duties, part.duties)
+        duties = msgspec.structs.replace(duties, onward=settled(duties.onward))
         return ItemDecision(msgspec.structs.replace(whole, duties=duties), tuple(removed))
 
     def matrix(self, classes: Sequence[LabelClass], recipients: Sequence[str]) -> tuple[Codes, tuple[Decision, ...]]:
@@ -227,10 +237,14 @@ Codes = npt.NDArray[np.uint16]
 
 def _stricter(part: Decision, whole: Decision) -> bool:
     """Whether a portion's terms are not met by what the whole goes with."""
+    purposes = set(part.duties.purposes)
     return (
         VIEWS.index(part.view) < VIEWS.index(whole.view)
         or part.duties.precision_m > whole.duties.precision_m
         or part.duties.delay_s > whole.duties.delay_s
+        or bool(purposes and not (whole.duties.purposes and set(whole.duties.purposes) <= purposes))
+        or not set(part.remove) <= set(whole.remove)
+        or (bool(part.regions) and not (whole.regions and set(whole.regions) <= set(part.regions)))
     )
 
 

@@ -120,11 +120,11 @@ def _refuses(
     regions = tuple(region_id(terms, name) for name in scope.regions) if terms else scope.regions
     return (
         recipient in recipients
-        and cls.origin in scope.originators
+        and not set(scope.originators).isdisjoint(cls.originators)
         and cls.domain in scope.domains
         and (not scope.kinds or cls.kind in scope.kinds)
         and _one_of(scope.subjects, cls.subjects)
-        and _one_of(regions, cls.regions)
+        and (not cls.placed or _one_of(regions, cls.regions))
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from relto.columns import read_table, write_table
 from relto.item import Place
@@ -49,8 +48,8 @@ def box_of(content: bytes, kind: Kind) -> Place | None:
 
 
 def _ends(table: pa.Table, name: str) -> tuple[int, int]:
-    ends = pc.min_max(table[name]).as_py()
-    return ends["min"], ends["max"]
+    values = _integers(table, name)
+    return int(values.min()), int(values.max())
 
 
 def _keeps(name: str, cut: Cut) -> bool:
