@@ -50,7 +50,10 @@ class Marking(msgspec.Struct, frozen=True, forbid_unknown_fields=True, order=Tru
 
 
 class Category(msgspec.Struct, frozen=True, forbid_unknown_fields=True, order=True):
-    """A tag with values. A permissive one without values permits nobody."""
+    """A tag with values. A permissive one without values permits nobody; a restrictive one restricts by its tag.
+
+    The empty value stands for the bare tag where it was joined with values.
+    """
 
     tag: str
     type: CategoryType
@@ -152,7 +155,9 @@ def _tidy(category: Category) -> Category:
 def _join_category(a: Category, b: Category) -> Category:
     if a.type == "permissive":
         return Category(a.tag, a.type, tuple(sorted(set(a.values) & set(b.values))))
-    return Category(a.tag, a.type, tuple(sorted(set(a.values) | set(b.values))))
+    # A bare tag restricts by itself: beside values it stays as the empty value, or joining would lower it.
+    values = set(a.values or ("",)) | set(b.values or ("",))
+    return Category(a.tag, a.type, () if values == {""} else tuple(sorted(values)))
 
 
 def join_handling(a: Handling, b: Handling) -> Handling:
@@ -198,9 +203,8 @@ def caveats(h: Handling) -> tuple[str, ...]:
     ``NOFORN`` is not among them: no grant can lift it.
     """
     tags = [c for c in h.categories if c.type == "restrictive" and c.tag != NOFORN]
-    named = [f"{c.tag}:{value}" for c in tags for value in c.values]
-    bare = [c.tag for c in tags if not c.values]
-    return tuple(sorted([*named, *bare, *(f"LICENCE:{licence}" for licence in h.licences)]))
+    named = [f"{c.tag}:{value}" if value else c.tag for c in tags for value in c.values or ("",)]
+    return tuple(sorted([*named, *(f"LICENCE:{licence}" for licence in h.licences)]))
 
 
 def parse_tlp(text: str) -> tuple[Tlp, Category | None]:

@@ -268,6 +268,7 @@ def test_plain_item_is_full_with_its_clause_and_duties() -> None:
         "purposes": [],
         "remove": [],
         "regions": [],
+        "boxes": None,
         "grant": "MDA-X/2/plain",
         "removed_portions": [],
     }
@@ -603,15 +604,13 @@ def test_portion_decided_to_less_than_the_item_is_removed(lesser: Plain) -> None
     assert decide(item, agreement({"id": "b", "ceiling": "OPEN"}, {"id": "c"}))["removed_portions"] == []
 
 
-def test_portion_of_a_batch_is_removed_if_its_clause_clips_more() -> None:
-    item = header(kind="maritime.positions", portions={"a": handling("USA:CONFIDENTIAL")})
-    wide, clipped = {"id": "b", "ceiling": "OPEN"}, {"id": "c", "regions": ["BAY"]}
+def test_portion_is_removed_if_its_clause_clips_more() -> None:
+    item = header(portions={"a": handling("USA:CONFIDENTIAL")})
+    bay, gulf = [[10, 110, 20, 120]], [[5, 90, 21, 121]]
+    wide, clipped = {"id": "b", "ceiling": "OPEN"}, {"id": "c", "boxes": bay}
     assert decide(item, agreement(wide, clipped))["removed_portions"] == ["a"]
-    assert decide(item, agreement(wide | {"regions": ["BAY"]}, clipped))["removed_portions"] == []
-    assert decide(item, agreement(wide | {"regions": ["BAY", "GULF"]}, clipped))["removed_portions"] == ["a"]
-    apart = (agreement(wide | {"regions": ["BAY"]}), agreement(clipped, id="OTHER"))
-    assert decide(item, *apart)["removed_portions"] == ["a"]
-    assert decide(header(portions={"a": handling("USA:CONFIDENTIAL")}), *apart)["removed_portions"] == []
+    assert decide(item, agreement(wide | {"boxes": bay}, clipped))["removed_portions"] == []
+    assert decide(item, agreement(wide | {"boxes": bay + gulf}, clipped))["removed_portions"] == ["a"]
 
 
 def test_portion_that_stays_binds_onward_and_one_that_is_removed_does_not() -> None:

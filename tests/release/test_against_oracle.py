@@ -90,7 +90,7 @@ def expected(world: World, question: Question) -> dict[str, Any]:
         quarantined=question.quarantined,
         overrides=question.overrides,
     )
-    del answer["verdict"]
+    del answer["verdict"], answer["boxes"]
     answer["onward"] = (answer["onward"][0], tuple(answer["onward"][1]))
     return answer | {name: sorted(answer[name]) for name in ("purposes", "remove", "regions")}
 

@@ -44,8 +44,8 @@ namespace Relto {
     rel_to?: Set<Party>,
     purposes?: Set<String>,
     foreign: Set<Party>,
-    onward: String,
-    onward_to: Set<Party>,
+    may_pass: Bool,
+    pass_to: Set<Party>,
   };
   action release_notice, release_summary, release_detail, release_full
     appliesTo { principal: [Party], resource: [Item], context: {} };
@@ -70,7 +70,7 @@ when { resource.tlp == "RED" && !(resource has rel_to && resource.rel_to.contain
 forbid (principal, action, resource)
 when {
   ![principal].containsAll(resource.foreign) &&
-  !(resource.onward == "list" && resource.onward_to.contains(principal))
+  !(resource.may_pass && resource.pass_to.contains(principal))
 };
 """
 

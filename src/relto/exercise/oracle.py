@@ -169,7 +169,7 @@ def decide(
     kept, removed = [whole], []
     for portion in header["label"]["portions"]:
         part = _decide_handling(case, _join(handling, portion["handling"]))
-        if _stays(part, whole, header["kind"]):
+        if _stays(part, whole):
             kept.append(part)
         else:
             removed.append(portion["selector"])
@@ -194,7 +194,7 @@ def _join(a: Plain, b: Plain) -> Plain:
     }
 
 
-def _stays(part: Plain, whole: Plain, kind: str) -> bool:
+def _stays(part: Plain, whole: Plain) -> bool:
     """Whether a portion may go along: nothing that its own decision demands is missing from the whole's.
 
     The page names view, precision and delay. Purposes, removed fields and regions are the stricter reading: without
@@ -208,15 +208,16 @@ def _stays(part: Plain, whole: Plain, kind: str) -> bool:
         return False
     if not set(part["remove"]) <= set(whole["remove"]):
         return False
-    return kind not in BATCH_KINDS or _clips_as_much(whole, part)
+    return _clips_as_much(whole, part)
 
 
 def _clips_as_much(whole: Plain, part: Plain) -> bool:
-    """Whether no position stays in the whole that the part's regions would cut; names hold within an agreement only."""
-    if not part["regions"]:
+    """Whether no position stays in the whole that the part's regions would cut: areas count, not their names."""
+    if part["boxes"] is None:
         return True
-    same_agreement = whole["grant"].rsplit("/", 1)[0] == part["grant"].rsplit("/", 1)[0]
-    return same_agreement and bool(whole["regions"]) and set(whole["regions"]) <= set(part["regions"])
+    return whole["boxes"] is not None and {tuple(box) for box in whole["boxes"]} <= {
+        tuple(box) for box in part["boxes"]
+    }
 
 
 def _judged(answer: Plain, kind: str) -> Plain:
@@ -237,6 +238,7 @@ def _withheld(code: str) -> Plain:
         "purposes": [],
         "remove": [],
         "regions": [],
+        "boxes": None,
         "grant": "",
         "removed_portions": [],
     }
@@ -419,6 +421,8 @@ def _duties(case: Plain, handling: Plain, covering: list[tuple[Plain, Plain]]) -
     agreement, grant = min(covering, key=lambda pair: _preference(*pair))
     came_with = [release["purposes"] for release in case["upstream"] if release["purposes"]]
     upstream_onward = [(r["onward"]["rule"], r["onward"]["to"]) for r in case["upstream"]]
+    if not upstream_onward and _originators(case["header"]) - {case["holder"]}:
+        upstream_onward = [("none", ())]
     retentions = [each["retention_s"] for _, each in covering] + [r["retention_s"] for r in case["upstream"]]
     answer = {
         "verdict": "",
@@ -431,6 +435,7 @@ def _duties(case: Plain, handling: Plain, covering: list[tuple[Plain, Plain]]) -
         "purposes": sorted(p for p in grant["purposes"] if all(p in purposes for purposes in came_with)),
         "remove": grant["remove"],
         "regions": grant["regions"],
+        "boxes": grant["boxes"],
         "grant": f"{agreement['id']}/{agreement['version']}/{grant['id']}",
         "removed_portions": [],
     }

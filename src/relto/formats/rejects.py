@@ -8,7 +8,7 @@ rejects is bounded while the counts are not; and a detail never carries characte
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from relto.bounds import BOUNDS
@@ -88,9 +88,12 @@ class Tally:
         if len(self._rejects) < BOUNDS.rejects_listed:
             self._rejects.append(Reject(where, reason, FORBIDDEN_TEXT.sub("\ufffd", detail)[: BOUNDS.text_chars]))
 
-    def reject_unlisted(self, reason: str, count: int) -> None:
-        """Count records that break a rule where the list is known to have no room for them."""
-        self._rejected[reason] += count
+    def reject_rows(self, unit: str, numbers: Sequence[int], reason: str, detail: str) -> None:
+        """Count many records that break the same rule; ``unit`` and number say where, as in ``row 3``."""
+        room = BOUNDS.rejects_listed - len(self._rejects)
+        for number in numbers[:room]:
+            self.reject(f"{unit} {number}", reason, detail)
+        self._rejected[reason] += len(numbers[room:])
 
     def finish(self) -> Intake:
         """Return the counts so far as a frozen value, reasons in alphabetical order and none of them zero."""

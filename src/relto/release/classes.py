@@ -28,7 +28,11 @@ class Upstream(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LabelClass(msgspec.Struct, frozen=True):
-    """The decision-relevant attributes of an item or of one portion of it. All tuples are sorted."""
+    """The decision-relevant attributes of an item or of one portion of it. All tuples are sorted.
+
+    ``came_with`` are the onward rules of all releases by which it came. What holds somebody else's information without
+    such a record counts as having come with ``none``.
+    """
 
     origin: str
     originators: tuple[str, ...]
@@ -44,7 +48,7 @@ class LabelClass(msgspec.Struct, frozen=True):
     rel_to: tuple[str, ...] | None
     purposes: tuple[str, ...] | None
     foreign: tuple[str, ...]
-    onward: Onward
+    came_with: tuple[Onward, ...]
     retention_s: int | None
 
     @property
@@ -103,14 +107,15 @@ def _classify(header: Header, handling: Handling, upstream: tuple[Upstream, ...]
         rel_to=handling.values(REL_TO, "permissive"),
         purposes=_purposes(handling, upstream),
         foreign=tuple(party for party in originators if party != epoch.holder),
-        onward=_onward(upstream),
+        came_with=_came_with(upstream, originators, epoch.holder),
         retention_s=reduce(shortest_retention, (each.retention_s for each in upstream), None),
     )
 
 
-def _onward(upstream: tuple[Upstream, ...]) -> Onward:
-    """How far all upstream releases allow it; without any record, not at all."""
-    return reduce(strictest_onward, (each.onward for each in upstream)) if upstream else Onward("none")
+def _came_with(upstream: tuple[Upstream, ...], originators: tuple[str, ...], holder: str) -> tuple[Onward, ...]:
+    if not upstream and originators != (holder,):
+        return (Onward("none"),)
+    return tuple(sorted({each.onward for each in upstream}))
 
 
 def _purposes(handling: Handling, upstream: tuple[Upstream, ...]) -> tuple[str, ...] | None:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from relto.agreements.compile import rule_id
 from relto.agreements.terms import Grant, Region, Terms
-from relto.item import VIEWS, AgreementRef, Duties, Header, Onward, View
+from relto.item import VIEWS, AgreementRef, Duties, Header, Onward, Place, View
 from relto.release.classes import (
     LabelClass,
     Upstream,
@@ -134,14 +134,19 @@ def _entity(cls: LabelClass, holder: str) -> dict[str, Any]:
         "noforn": cls.noforn,
         "quarantined": cls.quarantined,
         "foreign": [_party(party) for party in cls.foreign],
-        "onward": cls.onward.rule,
-        "onward_to": [_party(party) for party in cls.onward.to],
+        "may_pass": all(each.rule == "list" for each in cls.came_with),
+        "pass_to": [_party(party) for party in _pass_to(cls)],
     }
     if cls.rel_to is not None:
         attributes["rel_to"] = [_party(party) for party in cls.rel_to]
     if cls.purposes is not None:
         attributes["purposes"] = list(cls.purposes)
     return {"uid": {"type": "Relto::Item", "id": "class"}, "attrs": attributes, "parents": []}
+
+
+def _pass_to(cls: LabelClass) -> tuple[str, ...]:
+    """To whom every release by which it came lists that it may go on."""
+    return reduce(strictest_onward, cls.came_with).to if cls.came_with else ()
 
 
 def _party(party: str) -> dict[str, dict[str, str]]:
@@ -152,9 +157,7 @@ def _released(grants: list[tuple[Terms, Grant]], cls: LabelClass, policy_sha256:
     """Best view wins; the strictest onward rule and the shortest retention of all covering grants bind."""
     ordered = sorted(grants, key=_preference)
     terms, deciding = ordered[0]
-    onward = reduce(strictest_onward, (grant.onward for _, grant in ordered))
-    if cls.foreign:
-        onward = strictest_onward(onward, cls.onward)
+    onward = reduce(strictest_onward, (*(grant.onward for _, grant in ordered), *cls.came_with))
     retention_s = reduce(shortest_retention, (grant.retention_s for _, grant in ordered), cls.retention_s)
     duties = Duties(
         precision_m=deciding.precision_m,
@@ -244,8 +247,12 @@ def _stricter(part: Decision, whole: Decision) -> bool:
         or part.duties.delay_s > whole.duties.delay_s
         or bool(purposes and not (whole.duties.purposes and set(whole.duties.purposes) <= purposes))
         or not set(part.remove) <= set(whole.remove)
-        or (bool(part.regions) and not (whole.regions and set(whole.regions) <= set(part.regions)))
+        or (bool(part.regions) and not (whole.regions and _areas(whole) <= _areas(part)))
     )
+
+
+def _areas(decision: Decision) -> set[Place]:
+    return {box for region in decision.regions for box in region.boxes}
 
 
 def _bound_by(duties: Duties, part: Duties) -> Duties:

@@ -58,6 +58,7 @@ def examine(cls: LabelClass, recipient: str, epoch: Epoch) -> Examination:
 LATER = Step("skip", "Later rules were not evaluated.", "", "")
 _PASSED = {
     "NO_AGREEMENT": "An agreement in force names both parties.",
+    "AGREEMENT_NOT_IN_FORCE": "An agreement in force names both parties.",
     "QUARANTINED": "Neither the recipient nor the record is in quarantine.",
     "NATIONAL_OVERRIDE": "No law of the holder keeps it back.",
     "REFUSED_BY_CLAUSE": "No clause keeps it back.",
@@ -65,6 +66,7 @@ _PASSED = {
     "NOT_RELEASABLE_TO": "Its releasability allows the recipient.",
     "TLP_RED_NOT_NAMED": "Its TLP colour allows this recipient.",
     "ONWARD_NONE": "No other party's information is in it, or its terms allow passing it on.",
+    "ONWARD_CONSENT_MISSING": "It holds no other party's information than the recipient's own.",
 }
 
 Rule = tuple[str, bool, str, str]
@@ -96,8 +98,10 @@ def _law(cls: LabelClass, recipient: str, epoch: Epoch) -> Iterator[Rule]:
     red = cls.tlp == "RED" and (cls.rel_to is None or recipient not in cls.rel_to)
     yield "TLP_RED_NOT_NAMED", not red, f"TLP:{cls.tlp}" if cls.tlp else "", "law/tlp-red"
     others = tuple(party for party in cls.foreign if party != recipient)
-    passable = not others or (cls.onward.rule == "list" and recipient in cls.onward.to)
-    code = "ONWARD_CONSENT_MISSING" if cls.onward.rule == "consent" and not passable else "ONWARD_NONE"
+    barred = any(each.rule == "none" or (each.rule == "list" and recipient not in each.to) for each in cls.came_with)
+    asked = any(each.rule == "consent" for each in cls.came_with)
+    code = "ONWARD_CONSENT_MISSING" if asked and not barred else "ONWARD_NONE"
+    passable = not others or not (barred or asked)
     yield code, passable, ", ".join(others), "law/third-party"
 
 
