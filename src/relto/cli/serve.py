@@ -18,7 +18,7 @@ from relto.node.run import Runner
 
 
 @click.command("serve")
-@click.option("--token", default=None, hidden=True, help="The token of the pages; a new one if not given.")
+@click.option("--token", default=None, envvar="RELTO_TOKEN", hidden=True, help="The token of the pages.")
 @click.option("--strip", default=None, help="The marking strip of the pages; from the settings if not given.")
 @output
 def command(out: Output, token: str | None, strip: str | None) -> None:

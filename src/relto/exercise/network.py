@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relto.api.exchange import exchange_app
-from relto.clock import Clock
+from relto.clock import DAY_MS, SECOND_MS, Clock
 from relto.keyring.files import FileKeyring
 from relto.node import agree, pair
 from relto.node.home import KEYS, Settings, SystemClock, entropy, make_home, write_settings
@@ -47,11 +47,26 @@ def free_ports(count: int) -> list[int]:
         return [int(each.getsockname()[1]) for each in sockets]
 
 
-def found_node(place: Place, settings: Settings, *, tls_now_ms: int | None = None) -> None:
-    """Make a node's directory, keys and settings. TLS certificates follow the machine's clock unless told otherwise."""
+def found_node(place: Place, settings: Settings, *, exercise_ms: int | None = None) -> None:
+    """Make a node's directory, keys and settings.
+
+    Under a clock of an exercise the TLS certificates are good at its time and at the machine's, since the TLS library
+    knows only the latter.
+    """
     make_home(place.home)
-    now_ms = SystemClock().now_ms() if tls_now_ms is None else tls_now_ms
-    FileKeyring.create(place.home / KEYS, place.party, now_ms=now_ms, hostnames=(HOST,))
+    now_ms = SystemClock().now_ms()
+    if exercise_ms is None:
+        FileKeyring.create(place.home / KEYS, place.party, now_ms=now_ms, hostnames=(HOST,))
+    else:
+        span_s = (abs(now_ms - exercise_ms) + 366 * DAY_MS) // SECOND_MS
+        FileKeyring.create(
+            place.home / KEYS,
+            place.party,
+            now_ms=min(now_ms, exercise_ms) - DAY_MS,
+            hostnames=(HOST,),
+            leaf_lifetime_s=span_s,
+            ca_lifetime_s=span_s,
+        )
     write_settings(place.home, settings)
 
 
@@ -94,7 +109,7 @@ class Network:
         for party, place in self.places.items():
             level = "OFFICIAL"
             settings = Settings(party, party, port=place.port, web_port=place.web_port, level=level)
-            found_node(place, settings)
+            found_node(place, settings, exercise_ms=clock.now_ms())
             self.nodes[party] = Node.open(place.home, clock=clock, random=random)
         pair_all(self.nodes, {party: place.url for party, place in self.places.items()})
 

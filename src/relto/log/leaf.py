@@ -1,8 +1,8 @@
 """One leaf of the release log: a salted commitment to one decision, so that the log tells nothing but can be opened.
 
 The commitment is SHA-256 over a domain line, the salt and the record. Tiles and entries hold commitments only and may
-be shown to any witness; the record with its salt is shown to whoever may know of the release. The policy that decided is
-committed under a salt of its own, which stays with the holder: a recipient could otherwise guess at the rest of it.
+be shown to any witness; the record with its salt is shown to whoever may know of the release. The policy that decided
+is committed under a salt of its own, which stays with the holder: a recipient could otherwise guess at the rest of it.
 """
 
 from __future__ import annotations

@@ -37,6 +37,7 @@ class Defaults(msgspec.Struct, frozen=True):
     licences: tuple[str, ...] = ()
     rel_to: tuple[str, ...] = ()
     withhold: tuple[str, ...] = ()  # selectors of portions that never leave
+    portions: dict[str, Handling] = {}  # selectors of portions with a handling of their own
 
 
 class Ingested(msgspec.Struct, frozen=True):
@@ -130,10 +131,11 @@ def _label(party: str, draft: Draft, defaults: Defaults) -> Label:
         tlp=defaults.tlp,
         licences=defaults.licences,
     )
-    kept_back = {selector: Handling(categories=(Category(NOFORN, "restrictive"),)) for selector in defaults.withhold}
+    never = Handling(categories=(Category(NOFORN, "restrictive"),))
+    stricter = [*defaults.portions.items(), *((selector, never) for selector in defaults.withhold)]
     portions = {portion.selector: portion.handling for portion in draft.portions}
-    for selector, stricter in kept_back.items():
-        portions[selector] = join_handling(portions.get(selector, Handling()), stricter)
+    for selector, added in stricter:
+        portions[selector] = join_handling(portions.get(selector, Handling()), added)
     return Label(
         handling=join_handling(own, draft.handling),
         originators=(party,),

@@ -133,6 +133,11 @@ def waiting(connection: Connection) -> dict[str, int]:
     return {row[0]: row[1] for row in connection.execute(query)}
 
 
+def all_deferred(connection: Connection) -> list[tuple[str, int]]:
+    """Everything that waits for its hour: (recipient, item seq)."""
+    return [(row[0], row[1]) for row in connection.execute(select(deferred.c.recipient, deferred.c.item))]
+
+
 def tally(connection: Connection, recipient: str, counts: dict[tuple[str, str], int]) -> None:
     """Add to the counts of decisions by (verdict, reason)."""
     statement = insert(tallies)

@@ -1,0 +1,5 @@
+"""``python -m relto``."""
+
+from relto.cli import main
+
+main()
