@@ -81,10 +81,14 @@ async def _pages(node: Node, peer: str, request: Request) -> Response:
     after_n, wait_ms = _number(request, "after"), min(_number(request, "wait_ms"), BOUNDS.poll_wait_ms)
     deadline = time.monotonic() + wait_ms / 1000
     while True:
+        made = node.pages_made
         page = await run_in_threadpool(answer.page, node, peer, after_n)
-        if page or time.monotonic() >= deadline or await request.is_disconnected():
+        if page or time.monotonic() >= deadline:
             return Response(page, media_type=_BYTES)
-        await asyncio.sleep(_LOOK_MS / 1000)
+        while node.pages_made == made and time.monotonic() < deadline:
+            if await request.is_disconnected():
+                return Response(b"", media_type=_BYTES)
+            await asyncio.sleep(_LOOK_MS / 1000)
 
 
 async def _receipts(node: Node, peer: str, request: Request) -> Response:

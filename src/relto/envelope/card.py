@@ -160,7 +160,7 @@ def open_card(envelope: bytes, *, now_ms: int, pinned: str | None) -> PartyCard:
         ExpiredError: ``now_ms`` has reached ``expires_ms``.
     """
     card = signed_card(envelope, pinned=pinned)
-    _check_times(card, now_ms)
+    check_times(card, now_ms)
     return card
 
 
@@ -188,7 +188,12 @@ def signed_card(envelope: bytes, *, pinned: str | None) -> PartyCard:
     return claimed
 
 
-def _check_times(card: PartyCard, now_ms: int) -> None:
+def check_times(card: PartyCard, now_ms: int) -> None:
+    """Refuse a card that is over, or from the future.
+
+    Raises:
+        ExpiredError: ``now_ms`` has reached ``expires_ms``. MalformedError: issued later than ``BOUNDS.future_ms``.
+    """
     if now_ms >= card.expires_ms:
         raise ExpiredError(
             f"{card.party}'s card was over at {format_utc(card.expires_ms)}.",

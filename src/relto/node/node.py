@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from relto.agreements.document import read
 from relto.agreements.lifecycle import PAYLOAD_TYPE, Standing, State, in_force, state
+from relto.bounds import BOUNDS
 from relto.clock import Clock
-from relto.envelope.card import PartyCard, open_card, signed_card
+from relto.envelope.card import PartyCard, check_times, signed_card
 from relto.envelope.dsse import open_signed
 from relto.envelope.keys import PublicKeys, Signer
 from relto.envelope.seal import SealingKey
@@ -49,6 +51,7 @@ class Node:
     kinds: Kinds
     clock: Clock
     entropy: Callable[[int], bytes]
+    pages_made: int = 0  # rises with every page; who waits for one looks into the store only when it has risen
     _rules: Rules | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -98,7 +101,9 @@ class Node:
             ExpiredError: its card is over.
         """
         found = self._accepted(party)
-        return open_card(found.card, now_ms=self.now_ms(), pinned=found.fingerprint)
+        card = _verified(found.card, found.fingerprint)
+        check_times(card, self.now_ms())
+        return card
 
     def card_of(self, party: str) -> bytes:
         """The card of a partner as it was signed.
@@ -119,7 +124,7 @@ class Node:
         """The authority keys of this party and of all partners, by which agreements are verified."""
         with self.database.read() as connection:
             known = parties.partners(connection)
-        cards = [signed_card(each.card, pinned=each.fingerprint) for each in known]
+        cards = [_verified(each.card, each.fingerprint) for each in known]
         return {card.party: card.authority for card in cards} | {self.party: self.keyring.authority_public}
 
     def partners(self) -> tuple[str, ...]:
@@ -143,6 +148,12 @@ class Node:
         with self._lock:
             self._rules = rules
         return rules
+
+
+@lru_cache(maxsize=BOUNDS.partners)
+def _verified(envelope: bytes, fingerprint: str) -> PartyCard:
+    """A card whose signatures were checked; they do not change. Whether it is good now is asked each time."""
+    return signed_card(envelope, pinned=fingerprint)
 
 
 def _standing(stored: parties.SignedAgreement, authorities: Mapping[str, PublicKeys]) -> Standing:

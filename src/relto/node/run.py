@@ -31,6 +31,7 @@ log = structlog.get_logger("relto.node")
 AGREEMENTS = "/exchange/v1/agreements"
 _LEAF_S = 7 * 24 * 3600
 _BACK_OFF_MS = 5000
+_TIDY_MS = 60_000
 _TIMEOUT_S = BOUNDS.poll_wait_ms / 1000 + 20
 
 
@@ -109,10 +110,13 @@ class Runner:
 
     def _share(self) -> None:
         """Share whatever is new; publish the log; forget what is over its retention."""
+        tidied_ms = 0
         for _ in self._rounds(lambda: share_all(self.node)):
             audit.publish_log(self.node)
-            self.node.database.write(partial(records.purge, now_ms=self.node.now_ms()))
-            self._renew_tls()
+            if abs(self.node.now_ms() - tidied_ms) >= _TIDY_MS:
+                tidied_ms = self.node.now_ms()
+                self.node.database.write(partial(records.purge, now_ms=tidied_ms))
+                self._renew_tls()
 
     def _rounds(self, work: Callable[[], int]) -> Iterator[None]:
         """Repeat work until it finds nothing, then yield and pause."""

@@ -69,8 +69,10 @@ def share_all(node: Node) -> int:
     """One round for every stream; returns how many items were looked at or released. 0 means that all is quiet."""
     open_streams(node)
     with node.database.read() as connection:
-        recipients = [each.recipient for each in streams.all_streams(connection)]
-    return sum(share(node, recipient) for recipient in recipients)
+        newest = records.last_seq(connection)
+        due = streams.recipients_due(connection, node.now_ms())
+        behind = [each.recipient for each in streams.all_streams(connection) if each.scanned_seq < newest]
+    return sum(share(node, recipient) for recipient in sorted({*behind, *due}))
 
 
 def share(node: Node, recipient: str) -> int:
@@ -83,7 +85,9 @@ def share(node: Node, recipient: str) -> int:
     found = look(node, recipient, table)
     if found is None or found.idle:
         return 0
-    return node.database.write(lambda connection: _store(node, connection, found, card))
+    moved = node.database.write(lambda connection: _store(node, connection, found, card))
+    node.pages_made += bool(found.chosen)
+    return moved
 
 
 def look(node: Node, recipient: str, table: Table) -> Round | None:

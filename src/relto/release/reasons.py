@@ -34,6 +34,7 @@ REDUCED: dict[str, str] = {
     "DELAY": "It goes <n> seconds after it was observed.",
     "FIELD_REMOVED": "Something that the holder holds is left out.",
     "REGION_CLIPPED": "What lies outside the agreed areas is left out.",
+    "VIEW_LIMITED": "It goes in a reduced view, of which nothing had to be left out here.",
 }
 AS_HELD = "AS_HELD"
 WHOLE = "It goes as it is held."

@@ -12,7 +12,7 @@ import msgspec
 
 from relto.clock import SECOND_MS
 from relto.errors import ReltoError
-from relto.item import Duties, Header, Item, Place, Release, new_item
+from relto.item import Duties, Header, Item, Place, Release, View, new_item
 from relto.kinds.spec import Kind, Shape
 from relto.labels import Label
 from relto.release.check import check
@@ -67,7 +67,7 @@ def render(item: Item, answer: ItemDecision, kind: Kind) -> Rendition:
 def _rendition(header: Header, decision: Decision, cut: Cut, reduced: Reduced, kind: Kind) -> Rendition:
     duties = msgspec.structs.replace(decision.duties, precision_m=cut.precision_m)
     return Rendition(
-        decision=msgspec.structs.replace(decision, duties=duties, reasons=_reasons(duties, reduced)),
+        decision=msgspec.structs.replace(decision, duties=duties, reasons=_reasons(cut.view, duties, reduced)),
         content=reduced.content,
         place=_place(header, cut, reduced, kind),
         observed_ms=cut.coarse_ms(header.observed_ms),
@@ -77,14 +77,15 @@ def _rendition(header: Header, decision: Decision, cut: Cut, reduced: Reduced, k
     )
 
 
-def _reasons(duties: Duties, reduced: Reduced) -> tuple[str, ...]:
+def _reasons(view: View, duties: Duties, reduced: Reduced) -> tuple[str, ...]:
     codes = {
         f"PRECISION_{duties.precision_m}": duties.precision_m > 0,
         f"DELAY_{duties.delay_s}": duties.delay_s > 0,
         "FIELD_REMOVED": reduced.removed,
         "REGION_CLIPPED": reduced.clipped,
     }
-    return tuple(sorted(code for code, holds in codes.items() if holds)) or (AS_HELD,)
+    whole = AS_HELD if view == "full" else "VIEW_LIMITED"
+    return tuple(sorted(code for code, holds in codes.items() if holds)) or (whole,)
 
 
 def _place(header: Header, cut: Cut, reduced: Reduced, kind: Kind) -> Place | None:

@@ -70,7 +70,7 @@ def append(connection: Connection, start: int, added: Sequence[Leaf]) -> tuple[b
     statement = insert(tiles)
     written = statement.on_conflict_do_update(index_elements=["path"], set_={"content": statement.excluded.content})
     connection.execute(written, [{"path": path, "content": content} for path, content in files])
-    outgrown = {edge.path for edge in _edges(start)} - {path for path, _ in files}
+    outgrown = {edge.path for edge in _edges(start)} - {edge.path for edge in _edges(size)}
     connection.execute(delete(tiles).where(tiles.c.path.in_(outgrown)))
     whole = node_reader(size, lambda path: tile(connection, path))
     return root_nodes(whole, size), whole

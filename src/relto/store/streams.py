@@ -120,6 +120,12 @@ def due(connection: Connection, recipient: str, now_ms: int, limit: int) -> list
     return list(connection.execute(query.order_by(deferred.c.due_ms, deferred.c.item).limit(limit)).scalars())
 
 
+def recipients_due(connection: Connection, now_ms: int) -> list[str]:
+    """Whose deferred items' hour has come."""
+    query = select(deferred.c.recipient).where(deferred.c.due_ms <= now_ms).distinct()
+    return list(connection.execute(query).scalars())
+
+
 def settle(connection: Connection, recipient: str, seqs: Sequence[int]) -> None:
     """Forget deferred items: they were released, or are withheld now."""
     if seqs:
