@@ -1,4 +1,4 @@
-"""The documentation is true: whatever a user can meet has its entry, its examples verify, and its links lead somewhere."""
+"""The documentation is true: what a user can meet has its entry, examples verify, and links lead somewhere."""
 
 from __future__ import annotations
 

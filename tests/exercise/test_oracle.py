@@ -13,13 +13,13 @@ from random import Random
 from typing import Any
 
 import pytest
+from tests.worlds import KINDS, NOW_MS, Question, worlds
 
 from relto.agreements.document import read
 from relto.exercise import oracle
 from relto.item import Header
 from relto.kinds.spec import shipped_kinds
 from relto.strict import canonical, parse_canonical
-from worlds import KINDS, NOW_MS, Question, worlds
 
 pytestmark = pytest.mark.pure
 Plain = dict[str, Any]
@@ -237,11 +237,26 @@ def test_text_gives_plain_values_with_defaults() -> None:
 def test_an_agreement_without_an_end_has_none() -> None:
     text = TEXT.replace(b"until = 2027-01-01T09:00:00+09:00\n", b"")
     assert oracle.parse_agreement(text)["until_ms"] is None
+    assert decide(None, oracle.parse_agreement(text), now_ms=NOW_MS * 100)["verdict"] == "FULL"
 
 
 @pytest.mark.parametrize(
     ("written", "seconds"),
-    [("90 s", 90), ("1 second", 1), ("5 min", 300), ("1 hour", 3600), ("2 days", 172_800), ("1 week", 604_800)],
+    [
+        ("90 s", 90),
+        ("1 second", 1),
+        ("2 seconds", 2),
+        ("5 min", 300),
+        ("1 minute", 60),
+        ("3 minutes", 180),
+        ("4 h", 14_400),
+        ("1 hour", 3600),
+        ("2 hours", 7200),
+        ("1 day", 86_400),
+        ("2 days", 172_800),
+        ("1 week", 604_800),
+        ("2 weeks", 1_209_600),
+    ],
 )
 def test_lengths_of_time_are_read_in_each_unit(written: str, seconds: int) -> None:
     text = TEXT.replace(b'"180 days"', f'"{written}"'.encode()).replace(b'delay = "6 h"', b"delay_s = 7")
@@ -295,6 +310,10 @@ STOPS: list[tuple[str, Plain]] = [
     ("", {"overrides": [{"from": ["USA"], "to": ["PHL"], "domains": ["cyber"]}]}),
     ("", {"overrides": [{"from": ["JPN"], "to": ["PHL"], "domains": ["maritime"]}]}),
     ("", {"overrides": [{"from": ["USA"], "to": ["PHL"], "domains": ["maritime"], "kinds": ["maritime.vessels"]}]}),
+    (
+        "NATIONAL_OVERRIDE",
+        {"overrides": [{"from": ["USA"], "to": ["PHL"], "domains": ["maritime"], "kinds": ["maritime.detection"]}]},
+    ),
     ("REFUSED_BY_CLAUSE", {"header": header(subjects=["CT", "DPRK-MISSILE"])}),
     ("NOFORN", {"header": header(handling("USA:CUI", ("NOFORN", "restrictive", [])))}),
     ("", {"header": header(handling("USA:CUI", ("NOFORN", "informative", [])))}),
@@ -462,6 +481,10 @@ TOUCHES: list[tuple[bool, Plain, list[float]]] = [
     (False, point(20.0000001, 120.5), [10, 110, 20, 120.5]),
     (False, point(20, 120.5000001), [10, 110, 20, 120.5]),
     (False, point(9.9999999, 115), [10, 110, 20, 120.5]),
+    (True, point(10, 110), [10, 110, 20, 120.5]),
+    (True, box(0, 100, 10, 110), [10, 110, 20, 120.5]),
+    (True, point(15, 110), [10, 110, 20, 110]),
+    (False, point(15, 115), [10, 110, 20, 110]),
     (True, box(-80, -170, 80, 170), [10, 110, 20, 120.5]),
     (True, point(0, -175), [-10, 170, 10, -170]),
     (True, point(0, 175), [-10, 170, 10, -170]),
@@ -499,6 +522,8 @@ def test_highest_view_decides_then_precision_delay_agreement_and_grant() -> None
     first = agreement({"id": "k"}, {"id": "j"})
     assert decide(None, first)["grant"] == "MDA-X/2/j"
     assert decide(None, first, agreement({"id": "z"}, id="EARLIER"))["grant"] == "EARLIER/2/z"
+    assert decide(None, first, agreement({"id": "j"}, version=3))["grant"] == "MDA-X/3/j"
+    assert decide(None, agreement({"id": "j"}, version=3), first)["grant"] == "MDA-X/3/j"
 
 
 def test_view_and_its_duties_are_the_deciding_grants() -> None:
@@ -604,6 +629,21 @@ def test_portion_decided_to_less_than_the_item_is_removed(lesser: Plain) -> None
     assert decide(item, agreement({"id": "b", "ceiling": "OPEN"}, {"id": "c"}))["removed_portions"] == []
 
 
+def test_portion_stays_if_the_whole_goes_for_its_purposes_only() -> None:
+    item = header(portions={"a": handling("USA:CONFIDENTIAL")})
+
+    def removed(whole: list[str], part: list[str]) -> list[str]:
+        clauses = {"id": "b", "ceiling": "OPEN", "purposes": whole}, {"id": "c", "purposes": part}
+        answer = decide(item, agreement(*clauses))
+        return list(answer["removed_portions"])
+
+    assert removed(["rescue"], ["rescue"]) == []
+    assert removed(["rescue"], ["other", "rescue"]) == []
+    assert removed(["rescue"], []) == []
+    assert removed(["other", "rescue"], ["rescue"]) == ["a"]
+    assert removed(["other"], ["rescue"]) == ["a"]
+
+
 def test_portion_is_removed_if_its_clause_clips_more() -> None:
     item = header(portions={"a": handling("USA:CONFIDENTIAL")})
     bay, gulf = [[10, 110, 20, 120]], [[5, 90, 21, 121]]
@@ -621,7 +661,14 @@ def test_portion_that_stays_binds_onward_and_one_that_is_removed_does_not() -> N
     assert (removed["onward"], removed["removed_portions"]) == (("list", ("JPN",)), ["a"])
 
 
-# ---- the stricter readings
+def test_without_a_record_what_holds_others_information_goes_no_further() -> None:
+    given = agreement({"onward": ("list", ["JPN"])})
+    assert decide(header(originators=("PHL", "USA")), given)["onward"] == ("none", ())
+    back = [came("list", "JPN")]
+    assert decide(header(originators=("PHL", "USA")), given, upstream=back)["onward"] == ("list", ("JPN",))
+
+
+# ---- what is read strictly
 
 
 def test_refusal_covers_what_holds_anything_of_its_originator() -> None:
@@ -640,6 +687,13 @@ def test_refusal_of_a_region_covers_an_item_without_a_place() -> None:
 
 def test_a_signer_whom_the_label_does_not_name_is_an_originator_all_the_same() -> None:
     assert decide(header(origin="JPN", originators=("USA",)))["reason"] == "ONWARD_NONE"
+
+
+def test_a_marking_that_two_rungs_send_must_be_shown_from_both() -> None:
+    low, high = agreement()["ladder"][:2]
+    hidden = high | {"sends": {"USA": ["CUI"]}, "shows": {"USA": "CUI"}}
+    assert decide(None, agreement(ladder=[low, hidden]))["reason"] == "LEVEL_UNMAPPED"
+    assert decide(None, agreement(ladder=[low, hidden | {"shows": high["shows"]}]))["verdict"] == "FULL"
 
 
 def test_a_bare_caveat_stays_beside_one_with_values_when_handlings_are_joined() -> None:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,7 +38,10 @@ document.addEventListener("securitypolicyviolation", (event) =>
 def chromium_path() -> str:
     named = os.environ.get("RELTO_CHROMIUM")
     found = named or next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if not found:
+    if not found:  # the build that tools/browser.sh may have installed
+        with sync_playwright() as playwright:
+            found = playwright.chromium.executable_path
+    if not Path(found).exists():
         pytest.fail("No Chromium. Install one, or name it in RELTO_CHROMIUM; these tests are never passed over.")
     return found
 

@@ -10,6 +10,8 @@ import msgspec
 import structlog
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -25,6 +27,7 @@ log = structlog.get_logger("relto.pages")
 COOKIE = "relto"
 LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _QUERY_FIELDS = 20
+_QUERY_CHARS = 4096
 Page = Callable[[Request, Query], str]
 
 
@@ -65,7 +68,8 @@ def pages_app(node: Node, token: str, *, strip: str | None = None) -> Starlette:
             page("/log", lambda _, query: render.log(shown.log(query))),
             Route("/status", status, methods=["GET"]),
             Route(f"{served.PREFIX}{{path:path}}", _asset, methods=["GET"]),
-        ]
+        ],
+        middleware=[Middleware(GZipMiddleware, minimum_size=2000)],
     )
 
 
@@ -74,7 +78,10 @@ _PLAIN = {name: value for name, value in render.HEADERS.items() if name != "cont
 
 def _query(request: Request) -> Query:
     """The query's fields, each once, bounded."""
-    return dict(parse_qsl(request.url.query, max_num_fields=_QUERY_FIELDS)) if len(request.url.query) < 4096 else {}
+    if len(request.url.query) > _QUERY_CHARS:
+        return {}
+    theme = {"theme": request.cookies.get("relto-theme", "")}
+    return theme | dict(parse_qsl(request.url.query, max_num_fields=_QUERY_FIELDS))
 
 
 def _may_enter(request: Request, query: Query, token: str) -> bool:

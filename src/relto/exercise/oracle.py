@@ -197,8 +197,8 @@ def _join(a: Plain, b: Plain) -> Plain:
 def _stays(part: Plain, whole: Plain) -> bool:
     """Whether a portion may go along: nothing that its own decision demands is missing from the whole's.
 
-    The page names view, precision and delay. Purposes, removed fields and regions are the stricter reading: without
-    it a portion would leave by a grant whose terms the release does not carry.
+    Without purposes, removed fields and regions among these, a portion would leave by a grant whose terms the release
+    does not carry.
     """
     if part["verdict"] == "WITHHELD" or VIEWS.index(part["view"]) < VIEWS.index(whole["view"]):
         return False
@@ -299,10 +299,8 @@ def _refusals(case: Plain, in_force: list[Plain]) -> str:
 
 
 def _refuses(refusal: Plain, case: Plain, tiers: set[str]) -> bool:
-    """Whether a refusal covers the item.
-
-    Stricter readings: it covers what holds anything of its originators, not only what one of them signed first; and
-    where regions are listed it also covers an item of which nobody knows where it is.
+    """Whether a refusal covers the item, read widely: whatever holds anything of its originators, and wherever an item
+    without a place may lie.
     """
     header = case["header"]
     domain = header["kind"].split(".")[0]
@@ -443,7 +441,7 @@ def _duties(case: Plain, handling: Plain, covering: list[tuple[Plain, Plain]]) -
 
 
 def _preference(agreement: Plain, grant: Plain) -> tuple[int, int, int, str, str, int]:
-    """The smallest decides. The page does not order two versions of one agreement: the later one goes first."""
+    """The smallest decides. Of two versions of one agreement the later goes first."""
     view = -VIEWS.index(grant["view"])
     return view, grant["precision_m"], grant["delay_s"], agreement["id"], grant["id"], -agreement["version"]
 
@@ -454,7 +452,7 @@ def _shortest(retentions: Iterable[int | None]) -> int | None:
 
 
 def _strictest(onwards: Iterable[tuple[str, Sequence[str]] | None]) -> tuple[str, tuple[str, ...]]:
-    """The strictest rule. Lists without a party in common leave nobody, which is ``none``: the stricter reading."""
+    """The strictest rule. Lists without a party in common leave nobody, which is ``none``."""
     rules = [onward for onward in onwards if onward is not None]
     rule = min((rule for rule, _ in rules), key=STRICTNESS.index)
     if rule != "list":
