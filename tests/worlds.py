@@ -118,6 +118,7 @@ def _agreement(rng: Random, identity: str) -> Plain:
         regions = rng.sample(sorted(REGIONS), rng.randint(0, 3))
         ladder = _ladder(rng, list(tiers))
         grants = [_grant(rng, f"grant-{n}", tiers, ladder, regions) for n in range(1, rng.randint(2, 5))]
+        grants += [_wider(rng, grant, ladder, regions) for grant in grants if rng.random() < 0.4]
         refusals = [_refusal(rng, f"refusal-{n}", tiers, regions) for n in range(rng.choice((0, 0, 0, 0, 1, 2)))]
         if all(_reaches(clause, tiers, ladder) for clause in (*grants, *refusals)):
             break
@@ -220,6 +221,21 @@ def _grant(rng: Random, identity: str, tiers: Plain, ladder: Sequence[Plain], re
         | retention
         | onward
     )
+
+
+def _wider(rng: Random, grant: Plain, ladder: Sequence[Plain], regions: Sequence[str]) -> Plain:
+    """The same grant for stricter handling, at the price of one more duty: a portion may then go by this one only."""
+    price = rng.choice(("purposes", "remove", "regions", "onward", "retention", "view"))
+    duties: Plain = {
+        "purposes": _some(rng, PURPOSES, 1),
+        "remove": _some(rng, FIELDS, 1),
+        "regions": _some(rng, regions, 1),
+        "onward": rng.choice(("none", "consent")),
+        "retention": "1 day",
+        "view": "notice",
+    }
+    widened = {"id": f"{grant['id']}-wider", "ceiling": ladder[-1]["name"], "tlp_ceiling": "RED", "caveats": [*CAVEATS]}
+    return _filled(grant | widened | {price: duties[price]})
 
 
 def _refusal(rng: Random, identity: str, tiers: Plain, regions: Sequence[str]) -> Plain:
@@ -403,7 +419,7 @@ def _portion_handling(rng: Random, plan: Plain, recipient: str) -> Plain:
         elif way == "unknown":
             markings.append(rng.choice((("XXX", "OPEN"), ("JPN", "KIMITSU"))))
         elif way == "caveat":
-            caveats.append(rng.choice(CAVEATS))
+            caveats.append(rng.choice((*CAVEATS, "ORCON", "ORCON")))
         elif way == "NOFORN":
             caveats.append("NOFORN")
         else:

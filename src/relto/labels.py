@@ -149,7 +149,9 @@ def handling(
 
 
 def _tidy(category: Category) -> Category:
-    return Category(category.tag, category.type, tuple(sorted(set(category.values))))
+    values = tuple(sorted(set(category.values)))
+    bare = values == ("",) and category.type != "permissive"
+    return Category(category.tag, category.type, () if bare else values)
 
 
 def _join_category(a: Category, b: Category) -> Category:

@@ -13,13 +13,13 @@ from random import Random
 from typing import Any
 
 import pytest
-from tests.worlds import KINDS, NOW_MS, Question, worlds
 
 from relto.agreements.document import read
 from relto.exercise import oracle
 from relto.item import Header
 from relto.kinds.spec import shipped_kinds
 from relto.strict import canonical, parse_canonical
+from tests.worlds import KINDS, NOW_MS, Question, worlds
 
 pytestmark = pytest.mark.pure
 Plain = dict[str, Any]
@@ -717,6 +717,7 @@ def test_a_bare_caveat_stays_beside_one_with_values_when_handlings_are_joined() 
         (-1, -1, 1117, (-70_710, -70_710)),
         (-141_421, -141_421, 1117, (-212_130, -212_130)),
         (123_456_789, 1_204_567_800, 0, (123_456_789, 1_204_567_800)),
+        (123_456_788, -1_204_567_801, 0, (123_456_788, -1_204_567_801)),
         (900_000_000, 5, 1_000_000, (900_000_000, 1_800_000_000)),
         (-900_000_000, -5, 1_000_000, (-900_000_000, -1_800_000_000)),
         (0, 1_800_000_000, 1_000_000, (63_303_491, 1_800_000_000)),
@@ -785,8 +786,9 @@ def test_worlds_hold_valid_agreements_and_items_only() -> None:
 
 def test_worlds_reach_every_verdict_and_every_code_of_the_page() -> None:
     answers = [
-        asked(question, [oracle.parse_agreement(text) for text in each.texts])
+        asked(question, agreements)
         for each in worlds(1, count=100)
+        for agreements in [[oracle.parse_agreement(text) for text in each.texts]]
         for question in each.questions
     ]
     assert len(answers) == 2000

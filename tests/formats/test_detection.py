@@ -220,7 +220,7 @@ def test_a_position_is_that_of_the_digits_as_written(written: str, lon_e7: int) 
 
 
 @given(st.decimals(-180, 180, places=9, allow_nan=False, allow_infinity=False))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_every_position_is_rounded_half_to_even(lon: Decimal) -> None:
     content = write(feature([7, 1])).replace(b"7,\n", f"{lon:f}".encode() + b",\n", 1)
     (draft,) = read(content).drafts
@@ -338,7 +338,7 @@ def test_a_table_in_another_encoding_is_refused_and_a_byte_order_mark_is_not() -
 
 
 @given(st.binary(max_size=60), st.integers(0, 400))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_no_bytes_break_the_readers_or_their_counts(noise: bytes, at: int) -> None:
     lines = b"\n".join(json.dumps(feature(id=n)).encode() for n in range(3))
     for content, reader in ((lines, detection.read_geojson), ((HEADER + ROW).encode(), detection.read_csv)):

@@ -466,7 +466,7 @@ def test_no_label_is_weaker_than_any_element_states(content: Json) -> None:
 
 
 @given(st.binary(max_size=80), st.integers(0, 400))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_no_bytes_break_the_reader_or_its_count(noise: bytes, at: int) -> None:
     whole = write({"Event": event(Attribute=[attribute(1)], Object=[an_object(2, attribute(3))])})
     summary = read(whole[:at] + noise + whole[at:]).summary

@@ -159,6 +159,7 @@ def test_bundles_are_told_by_either_end() -> None:
         (indicator(9, granular_markings=[{"selectors": ["pattern"]}]), "BAD_MARKING"),
         (indicator(9, x_relto_rel_to="USA"), "BAD_REL_TO"),
         (indicator(9, x_relto_rel_to=["usa!"]), "BAD_REL_TO"),
+        (indicator(9, x_relto_rel_to=[f"P{n:02d}" for n in range(BOUNDS.label_values + 1)]), "BAD_REL_TO"),
         (indicator(1), "DUPLICATE"),
         (indicator(9, description="x" * BOUNDS.record_bytes), "TOO_LARGE"),
         (indicator(9, name="spoo\u202ef"), "BAD_JSON"),
@@ -284,7 +285,7 @@ def test_no_label_is_weaker_or_stronger_than_the_objects_say(objects: list[Json]
 
 
 @given(st.binary(max_size=80), st.integers(0, 900))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_no_bytes_break_the_reader_or_its_count(noise: bytes, at: int) -> None:
     whole = write(bundle(indicator(1), indicator(2, object_marking_refs=[RED])))
     summary = read(whole[:at] + noise + whole[at:]).summary

@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from tests.peers.conftest import Nation, running
 
 from relto.bounds import BOUNDS
 from relto.errors import MalformedError, OurError, TooLargeError
 from relto.peers.https import PeerClient, RefusedError, UnreachableError
 from relto.peers.tls import client_context, server_context
+from tests.peers.conftest import Nation, running
 
 LIMIT_BYTES = 100_000
 Send = Callable[[dict[str, Any]], Any]

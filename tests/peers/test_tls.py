@@ -15,17 +15,6 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
-from tests.peers.conftest import (
-    DAY_S,
-    Nation,
-    Serving,
-    bare_ca,
-    der_of,
-    present_ms,
-    running,
-    serving,
-    shifted_leaf,
-)
 
 from relto.errors import (
     ExpiredError,
@@ -46,6 +35,17 @@ from relto.peers.tls import (
     load_identity,
     party_of,
     server_context,
+)
+from tests.peers.conftest import (
+    DAY_S,
+    Nation,
+    Serving,
+    bare_ca,
+    der_of,
+    present_ms,
+    running,
+    serving,
+    shifted_leaf,
 )
 
 FilesOf = Callable[[Issued], TlsFiles]

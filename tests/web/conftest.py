@@ -177,7 +177,7 @@ AGREEMENTS = AgreementsView(
         sentence="For safety at sea only.",
         from_ms=NOW_MS - 300 * DAY_MS,
         ends_ms=NOW_MS + 300 * DAY_MS,
-        signatures=(Signature("Aruna", NOW_MS - 301 * DAY_MS, "4F:A1"), Signature("Dvipa", None)),
+        signatures=(Signature("Aruna", True, "4F:A1"), Signature("Dvipa", False)),
         clauses=(
             Clause("§4.2", "Positions inside area Bravo", "enforced"),
             Clause("§8", "Deleted after 90 days", "evidenced"),

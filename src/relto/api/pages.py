@@ -81,7 +81,10 @@ def _query(request: Request) -> Query:
     if len(request.url.query) > _QUERY_CHARS:
         return {}
     theme = {"theme": request.cookies.get("relto-theme", "")}
-    return theme | dict(parse_qsl(request.url.query, max_num_fields=_QUERY_FIELDS))
+    try:
+        return theme | dict(parse_qsl(request.url.query, max_num_fields=_QUERY_FIELDS))
+    except ValueError:  # more fields than any page has
+        return theme
 
 
 def _may_enter(request: Request, query: Query, token: str) -> bool:

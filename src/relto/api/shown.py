@@ -7,6 +7,7 @@ from typing import cast
 
 from relto.agreements.terms import Terms
 from relto.clock import SECOND_MS, format_utc
+from relto.envelope.keys import fingerprint
 from relto.errors import PeerError
 from relto.item import VIEWS, Header, View
 from relto.labels import banner, overall
@@ -283,6 +284,7 @@ class Shown:
 
     def _agreement(self, held: agree.Held) -> views.AgreementView:
         terms = held.terms
+        authorities = self.node.authorities()
         standing = cast(views.Standing, held.state.phase.replace(" ", "_"))
         return views.AgreementView(
             ref=f"{terms.ref.id} v{terms.ref.version}",
@@ -292,7 +294,11 @@ class Shown:
             from_ms=terms.term.from_ms,
             ends_ms=terms.term.until_ms,
             signatures=tuple(
-                views.Signature(entry.name, held.state.changes_ms or 0 if entry.id in held.signed_by else None)
+                views.Signature(
+                    entry.name,
+                    entry.id in held.signed_by,
+                    fingerprint(authorities[entry.id]) if entry.id in authorities else "",
+                )
                 for entry in terms.parties
             ),
             clauses=tuple(views.Clause(grant.id, grant.text, "enforced") for grant in terms.grants)
@@ -333,7 +339,7 @@ def _verdict(party: str, header: Header, decision: Decision) -> views.Verdict:
 
 
 def _facts(header: Header, stored: Stored) -> tuple[views.Fact, ...]:
-    facts = [views.Fact("Observed", format_utc(header.observed_ms)), views.Fact("Origin", header.origin)]
+    facts = [views.Fact("Observed", format_utc(header.observed_ms))]
     if header.release:
         duties = header.release.duties
         facts.append(views.Fact("Released by", f"{header.release.by}, {format_utc(header.release.time_ms)}"))
@@ -341,8 +347,6 @@ def _facts(header: Header, stored: Stored) -> tuple[views.Fact, ...]:
         facts.append(views.Fact("Onward", duties.onward.rule))
         if stored.expires_ms:
             facts.append(views.Fact("Keep until", format_utc(stored.expires_ms)))
-    facts.append(views.Fact("Marking", banner(overall(header.label)), mono=False))
-    facts.append(views.Fact("Id", header.id))
     return tuple(facts)
 
 

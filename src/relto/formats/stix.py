@@ -190,6 +190,8 @@ def _check(each: StixObject) -> None:
     parties = each.get(REL_TO_PROPERTY, [])
     if not isinstance(parties, list) or not all(isinstance(p, str) and PARTY.fullmatch(p) for p in parties):
         raise RefusedError("BAD_REL_TO", f"{identity}: {REL_TO_PROPERTY} is no list of parties")
+    if len(parties) > BOUNDS.label_values:
+        raise RefusedError("BAD_REL_TO", f"{identity}: {len(parties)} parties, at most {BOUNDS.label_values}")
 
 
 def _type_of(identity: str) -> str:

@@ -17,8 +17,8 @@ from relto.envelope.merkle import leaf_hash
 from relto.errors import MalformedError, PeerError
 from relto.exchange.messages import Receipt, sign_receipt
 from relto.exchange.page import Arrived, Position, log_origin, open_page
-from relto.item import Header, Item, Release
-from relto.labels import overall
+from relto.formats.arriving import check_content, title
+from relto.item import Item, Release
 from relto.log.checkpoint import Checkpoint
 from relto.node.node import Node
 from relto.peers.https import PeerClient
@@ -78,12 +78,12 @@ def accept(node: Node, peer: str, page: bytes) -> tuple[int, Inbound]:
         position=Position(inbound.next_n, inbound.chain, seen),
         now_ms=node.now_ms(),
     )
-    _check_terms(node, card, arrived)
+    _check_releases(node, card, arrived)
     envelope = node.card_of(peer)
     return node.database.write(lambda connection: _store(node, connection, envelope, inbound, arrived))
 
 
-def _check_terms(node: Node, card: PartyCard, arrived: Arrived) -> None:
+def _check_releases(node: Node, card: PartyCard, arrived: Arrived) -> None:
     """Each release must rest on agreements between the two of us that held when it was made, and on kinds we know."""
     ours = {
         standing.terms.ref: standing.terms
@@ -98,6 +98,7 @@ def _check_terms(node: Node, card: PartyCard, arrived: Arrived) -> None:
             raise MalformedError(
                 f"is of the unknown kind {item.header.kind}.", field="kind", remedy="Update this node."
             )
+        check_content(item.header, item.content, node.kinds[item.header.kind].shape)
         for ref in release.agreements:
             terms = ours.get(ref)
             if terms is None or not (terms.party(node.party) and terms.party(card.party)):
@@ -156,7 +157,7 @@ def _filed(item: Item, peer: str, arrival: int, place: int, now_ms: int) -> File
     retention_s = release.duties.retention_s
     return Filed(
         item=item,
-        title=title_of(item.header),
+        title=title(item.header, item.content),
         by=peer,
         edition=release.edition,
         view=release.view,
@@ -171,12 +172,6 @@ def _release(item: Item) -> Release:
     if item.header.release is None:
         raise MalformedError("is not a release.", field="item", remedy="Tell the peer.")
     return item.header.release
-
-
-def title_of(header: Header) -> str:
-    """A short name for lists, from the header alone: what the content says stays in the content."""
-    tlp = overall(header.label).tlp
-    return f"{header.kind.partition('.')[2]} of {header.origin}" + (f" TLP:{tlp}" if tlp else "")
 
 
 def _synced(connection: Connection, peer: str, now_ms: int) -> None:

@@ -86,12 +86,16 @@ def _cell(columns: dict[str, list[Any]], name: str, row: int) -> Any:
 
 
 def _detection(header: Header, feature: dict[str, Any]) -> Iterator[Contact]:
-    geometry, properties = feature.get("geometry"), feature.get("properties") or {}
-    if not geometry or geometry.get("type") != "Point":
+    """One contact; a peer's feature without a sound position, or with figures that are none, gives none."""
+    try:
+        lon, lat = (float(degrees) for degrees in feature["geometry"]["coordinates"][:2])
+        properties = dict(feature["properties"])
+        ellipse_m = int(properties.get("ellipse", {}).get("semi_major_m", 0))
+        heading = None if properties.get("heading_deg") is None else float(properties["heading_deg"])
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         return
-    lon, lat = geometry["coordinates"][:2]
-    ellipse_m = int(properties.get("ellipse", {}).get("semi_major_m", 0))
-    heading = properties.get("heading_deg")
+    if not (abs(lat) <= 90 and abs(lon) <= 180):
+        return
     yield Contact(
         item_id=header.id,
         origin=header.origin,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from decimal import Decimal
 from typing import Any
 
@@ -46,9 +46,11 @@ def _check_json(original: bytes, rendition: bytes, cut: Cut) -> None:
     kept = dict(_leaves(after))
     for path in kept:
         invariant(not _forbidden(path, cut), "a removed field is not in a rendition")
-    text = rendition.decode()
-    survivors = {str(value) for value in kept.values()}
+    if cut.kind.shape == "stix":
+        _check_objects(after, cut)
     if cut.portions and cut.kind.shape in ("stix", "misp"):
+        text = "\0".join(_texts(after)).casefold()
+        survivors = {str(value).casefold() for value in kept.values()}
         for value in _portion_values(before, cut):
             invariant(value in survivors or value not in text, "a removed portion is not mentioned")
     if cut.precision_m:
@@ -56,10 +58,10 @@ def _check_json(original: bytes, rendition: bytes, cut: Cut) -> None:
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
+    if isinstance(value, dict) and value:
         for name, each in value.items():
             yield from _leaves(each, f"{path}.{name}" if path else name)
-    elif isinstance(value, list):
+    elif isinstance(value, list) and value:
         for at, each in enumerate(value):
             name = each.get("uuid", each.get("id", at)) if isinstance(each, dict) else at
             yield from _leaves(each, f"{path}[{name}]")
@@ -67,28 +69,66 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
+def _texts(value: Any) -> Iterator[str]:
+    """Every string of a record as it reads, names included."""
+    if isinstance(value, dict):
+        yield from value
+        for each in value.values():
+            yield from _texts(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _texts(each)
+    else:
+        yield str(value)
+
+
+def _check_objects(bundle: Any, cut: Cut) -> None:
+    """No STIX object over the view, of a removed type, or with a removed property; markings may stay with the rest."""
+    views = {field.path: VIEWS.index(field.view) for field in cut.kind.fields}
+    for each in bundle["objects"]:
+        kind = each["type"]
+        invariant(not any(f"{kind}.{name}" in cut.remove for name in each), "a removed property is not in a rendition")
+        placed = kind == "location" and ("latitude" in each or "longitude" in each)
+        invariant(not (cut.precision_m and placed), "a location is in no coarse rendition")
+        if kind in ("marking-definition", "extension-definition"):
+            continue
+        over = cut.view != "full" and views.get(kind, len(VIEWS)) > VIEWS.index(cut.view)
+        invariant(kind not in cut.remove and not over, "an object over the view is not in a rendition")
+
+
+def _within(path: str, gone: Set[str]) -> bool:
+    """Whether a path is, or stands in, one of these."""
+    return path in gone or any(path[:at] in gone for at, char in enumerate(path) if char in ".[")
+
+
 def _forbidden(path: str, cut: Cut) -> bool:
     """Whether a path stands in something removed, or, in records, in nothing that this view names."""
-    if any(path == gone or path.startswith((f"{gone}.", f"{gone}[")) for gone in (*cut.remove, *cut.portions)):
+    plain = re.sub(r"\[[^\]]*\]", "[]", path)
+    if _within(path, cut.remove | cut.portions) or _within(plain, cut.remove):
         return True
     if cut.kind.shape == "stix" or cut.keeps_unknown:
         return False
-    plain = re.sub(r"\[[^\]]*\]", "[]", path)
     views = [f.view for f in cut.kind.fields if plain == f.path or plain.startswith((f"{f.path}.", f"{f.path}["))]
     return not views or VIEWS.index(views[-1]) > VIEWS.index(cut.view)
 
 
 def _portion_values(before: Any, cut: Cut) -> Iterator[str]:
-    """The identifying values of everything that a portion took out as a whole: ids, names, values."""
+    """The identifying values, case folded, of everything that a portion took out as a whole: ids, names, values."""
+    names = ("uuid", "value") if cut.kind.shape == "misp" else ("id", "name", "value")
     for path, value in _leaves(before):
         owner, _, name = path.rpartition(".")
-        if owner in cut.portions and name in ("id", "uuid", "name", "value") and len(str(value)) >= _TELLING_CHARS:
-            yield str(value)
+        gone = _within(owner, cut.portions) if cut.kind.shape == "misp" else owner in cut.portions
+        if gone and name in names and len(str(value)) >= _TELLING_CHARS:
+            yield str(value).casefold()
 
 
 def _check_position(before: Any, after: Any, precision_m: int) -> None:
+    geometry = after.get("geometry")
+    plain = geometry is None or (geometry.keys() == {"type", "coordinates"} and len(geometry["coordinates"]) == 2)
+    invariant(plain and (geometry is None or geometry["type"] == "Point"), "a coarse position is a point")
     true = _point(before)
     if true is None:
+        invariant(geometry is None, "a position is not made up")
         return
     text = json.dumps({name: each for name, each in after.items() if name != "geometry"}, default=str)
     for spelling in _spellings(*true):
@@ -130,13 +170,14 @@ def _distance_m(a: tuple[float, float], b: tuple[float, float]) -> float:
 
 def _is_centre(told: tuple[float, float], precision_m: int) -> bool:
     lat_e7, lon_e7 = round(told[0] * 1e7), round(told[1] * 1e7)
-    if abs(lat_e7) == 900_000_000 or abs(lon_e7) == 1_800_000_000:
-        return True  # a clamped cell at the edge of the map
     high = max(1, precision_m * 14_142_000 // 111_700)
-    row, into_row = divmod(lat_e7, high)
+    row = lat_e7 // high
     equatorward = min(abs(row * high), abs((row + 1) * high)) / 1e7
     wide = min(3_600_000_000, max(1, int(precision_m * 14_142_000 / (111_700 * math.cos(math.radians(equatorward))))))
-    return into_row == high // 2 and lon_e7 % wide == wide // 2
+    centre_lat, centre_lon = row * high + high // 2, lon_e7 // wide * wide + wide // 2
+    # a cell that goes over the edge of the map has its centre put back onto the edge
+    is_lat = lat_e7 == max(-900_000_000, min(900_000_000, centre_lat))
+    return is_lat and lon_e7 == max(-1_800_000_000, min(1_800_000_000, centre_lon))
 
 
 def _check_columns(original: bytes, rendition: bytes, cut: Cut) -> None:

@@ -55,10 +55,16 @@ def snap_columns(lat_e7: Int64s, lon_e7: Int64s, precision_m: int) -> tuple[Int6
 
 
 def snap_place(place: Place, precision_m: int) -> Place:
-    """A box whose corners are snapped; a point stays a point."""
-    south, west = snap(place.south_e7, place.west_e7, precision_m)
-    north, east = snap(place.north_e7, place.east_e7, precision_m)
-    return Place(south, west, north, east)
+    """A box whose edges are snapped; a point stays a point, and a box never turns itself inside out."""
+    (south, south_west), (north, north_west) = (
+        snap(lat_e7, place.west_e7, precision_m) for lat_e7 in (place.south_e7, place.north_e7)
+    )
+    _, south_east = snap(place.south_e7, place.east_e7, precision_m)
+    _, north_east = snap(place.north_e7, place.east_e7, precision_m)
+    # Both from the row of the wider cells: a west edge of one row may lie east of the east edge of another.
+    if abs(place.south_e7) > abs(place.north_e7):
+        return Place(south, south_west, north, south_east)
+    return Place(south, north_west, north, north_east)
 
 
 def _clamp(value: int, limit: int) -> int:

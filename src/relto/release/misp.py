@@ -35,7 +35,10 @@ def _telling(record: Any) -> set[str]:
     """The uuids and values of all attributes and objects."""
     event = record.get("Event", record)
     elements = [*_attributes(event), *event.get("Object", [])]
-    found = {str(each[name]) for each in elements for name in ("uuid", "value") if each.get(name) is not None}
+    found = {
+        str(each[name]).casefold() for each in elements for name in ("uuid", "value") if each.get(name) is not None
+    }
+    found |= {part for text in found for part in text.split("|")}  # filename|sha256 and its like
     return {text for text in found if len(text) >= _TELLING_CHARS}
 
 
@@ -55,8 +58,8 @@ def _scrub(value: Any, gone: set[str]) -> Any:
 
 
 def _mentions(value: Any, gone: set[str]) -> bool:
-    return isinstance(value, str) and any(text in value for text in gone)
+    return isinstance(value, str) and any(text in value.casefold() for text in gone)
 
 
 def _refers(value: Any, gone: set[str]) -> bool:
-    return isinstance(value, dict) and str(value.get("referenced_uuid", "")) in gone
+    return isinstance(value, dict) and str(value.get("referenced_uuid", "")).casefold() in gone

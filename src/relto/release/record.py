@@ -71,6 +71,8 @@ class _Knife:
         field = self._field(path)
         if field is not None and field.role == "position" and len(path) == len(_steps(field.path)):
             return self._position(value, field)
+        if isinstance(value, dict | list) and not value:
+            return self._leaf(value, field)  # its name tells something, too
         if isinstance(value, dict):
             return self._children({k: self.keep(v, (*path, k), (*exact, k)) for k, v in value.items()}, value)
         if isinstance(value, list):

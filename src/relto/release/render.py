@@ -11,7 +11,6 @@ from collections.abc import Callable
 import msgspec
 
 from relto.clock import SECOND_MS
-from relto.errors import ReltoError
 from relto.item import Duties, Header, Item, Place, Release, View, new_item
 from relto.kinds.spec import Kind, Shape
 from relto.labels import Label
@@ -57,11 +56,12 @@ def render(item: Item, answer: ItemDecision, kind: Kind) -> Rendition:
     try:
         reduced = Reduced(item.content) if cut.changes_nothing else _SHAPES[kind.shape](item.content, cut)
         check(item.content, reduced.content, cut)
+        rendition = _rendition(item.header, answer.decision, cut, reduced, kind)
     except NothingLeft:
         return Rendition(withhold("REGION_NOT_COVERED", answer.decision.policy_sha256))
-    except (ReltoError, ValueError, KeyError, TypeError, LookupError):  # INVARIANT: what cannot be checked stays
+    except Exception:  # INVARIANT: what cannot be rendered and checked stays, and holds up no neighbour
         return Rendition(withhold("RENDER_CHECK_FAILED", answer.decision.policy_sha256))
-    return _rendition(item.header, answer.decision, cut, reduced, kind)
+    return rendition
 
 
 def _rendition(header: Header, decision: Decision, cut: Cut, reduced: Reduced, kind: Kind) -> Rendition:
@@ -93,6 +93,9 @@ def _place(header: Header, cut: Cut, reduced: Reduced, kind: Kind) -> Place | No
         return header.place
     if kind.shape == "columns":
         return box_of(reduced.content, kind)
+    places = [field for field in kind.fields if field.role == "position"]
+    if places and not any(cut.keeps(field) and field.path not in cut.remove | cut.portions for field in places):
+        return None
     return snap_place(header.place, cut.precision_m) if cut.precision_m else header.place
 
 

@@ -27,7 +27,9 @@ def reduce_bundle(content: bytes, cut: Cut) -> Reduced:
     bundle = json.loads(content, parse_float=Decimal)
     before: list[StixObject] = bundle["objects"]
     objects = [_without_properties(each, cut) for each in before]
-    objects = without(objects, {each["id"] for each in objects if _taken_out(each, cut)})
+    removed = {each["id"] for each in objects if _taken_out(each, cut)}
+    secret = {identity for identity in removed if f"objects[{identity}]" in cut.portions}
+    objects = without(objects, removed, secret_ids=secret)
     objects = _used_markings(objects)
     if all(each["type"] == _MARKING for each in objects):
         raise NothingLeft

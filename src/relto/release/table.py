@@ -42,6 +42,8 @@ def box_of(content: bytes, kind: Kind) -> Place | None:
     if not lats or not lons:
         return None
     table = read_table(content)
+    if lats[0] not in table.column_names or lons[0] not in table.column_names:
+        return None
     south, north = _ends(table, lats[0])
     west, east = _ends(table, lons[0])
     return Place(south, west, north, east)
@@ -54,7 +56,9 @@ def _ends(table: pa.Table, name: str) -> tuple[int, int]:
 
 def _keeps(name: str, cut: Cut) -> bool:
     field = next((each for each in cut.kind.fields if each.path == name), None)
-    if name in cut.remove or name in cut.portions:
+    gone = cut.remove | cut.portions
+    place = (*cut.kind.paths("lat_e7"), *cut.kind.paths("lon_e7"))
+    if name in gone or (name in place and not gone.isdisjoint(place)):  # half a position cannot be coarsened
         return False
     if field is not None and field.role == "text" and cut.precision_m:
         return False
@@ -85,7 +89,7 @@ def _coarsen(table: pa.Table, cut: Cut) -> pa.Table:
         if name in table.column_names and cut.time_step_ms > 1:
             table = _replace(table, name, _integers(table, name) // cut.time_step_ms * cut.time_step_ms)
     lats, lons = cut.kind.paths("lat_e7"), cut.kind.paths("lon_e7")
-    if not cut.precision_m or not lats or not lons:
+    if not cut.precision_m or not {*lats, *lons} & {*table.column_names}:
         return table
     lat, lon = snap_columns(_integers(table, lats[0]), _integers(table, lons[0]), cut.precision_m)
     return _replace(_replace(table, lats[0], lat), lons[0], lon)

@@ -326,10 +326,10 @@ class PartnerRow:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """Who signs an agreement; ``signed_ms`` is None while the signature is missing."""
+    """Who signs an agreement, whether its signature verified, and the fingerprint of the keys that sign."""
 
     name: str
-    signed_ms: int | None
+    signed: bool
     key: str = ""
 
 
