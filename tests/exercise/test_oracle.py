@@ -418,6 +418,16 @@ COVERS: list[tuple[str, Plain, Plain]] = [
     ("", {}, {"handled": handling("USA:CUI", ("EYES", "informative", ["A"]))}),
     ("CAVEAT_NOT_COVERED", {"caveats": ["ACME"]}, {"handled": handling(licences=["ACME"])}),
     ("", {"caveats": ["LICENCE:ACME"]}, {"handled": handling(licences=["ACME"])}),
+    (
+        "CAVEAT_NOT_COVERED",
+        {"caveats": ["EYES", "ORCON"]},
+        {"handled": handling("USA:CUI", ("EYES", "restrictive", []), licences=["ACME"])},
+    ),
+    (
+        "CAVEAT_NOT_COVERED",
+        {"caveats": ["ORCON"]},
+        {"handled": handling("USA:CUI", ("EYES", "restrictive", []), ("ORCON", "restrictive", []))},
+    ),
     ("PURPOSE_NOT_COVERED", {}, {"handled": handling("USA:CUI", ("PURPOSE", "permissive", ["rescue"]))}),
     ("", {"purposes": ["rescue"]}, {"handled": handling("USA:CUI", ("PURPOSE", "permissive", ["other", "rescue"]))}),
     (

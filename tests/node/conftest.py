@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
-import pytest
 from sqlalchemy import func, select
 
 from relto.exercise.network import Network
@@ -18,7 +17,7 @@ from relto.store.schema import arrivals, inbounds, items
 START = "2026-11-02T06:00:00Z"
 
 
-def _agreement(name: str, parties: Iterable[str], **terms: str) -> bytes:
+def agreement(name: str, parties: Iterable[str], **terms: str) -> bytes:
     """An agreement by which each party gives the others its maritime detections; ``terms`` go into the grant."""
     named = list(parties)
     lines = ['format = "relto-agreement/1"', f'id = "{name}"', "version = 1", 'title = "Detections (test)"']
@@ -34,40 +33,23 @@ def _agreement(name: str, parties: Iterable[str], **terms: str) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
-def _detection(number: int) -> bytes:
-    properties = {"sensor": "rf", "observed": "2026-11-02T05:00:00Z", "confidence": 0.5, "remarks": f"contact {number}"}
+def detection(number: int) -> bytes:
+    ellipse = {"semi_major_m": 2500, "semi_minor_m": 900, "orientation_deg": 35, "confidence_pct": 95}
+    properties = {"sensor": "rf", "observed": "2026-11-02T05:00:00Z", "confidence": 0.5, "ellipse": ellipse}
+    properties["remarks"] = f"contact {number}"
     point = {"type": "Point", "coordinates": [120 + number / 1000, 12.5]}
     return json.dumps({"type": "Feature", "id": f"rf-{number}", "geometry": point, "properties": properties}).encode()
 
 
-def _publish(node: Node, *numbers: int, **defaults: Any) -> None:
+def publish(node: Node, *numbers: int, **defaults: Any) -> None:
     for number in numbers:
-        ingest(node, _detection(number), f"{number}.geojson", Defaults(level="OFFICIAL", **defaults))
+        found = ingest(node, detection(number), f"{number}.geojson", Defaults(level="OFFICIAL", **defaults))
+        assert found.items == 1, found
 
 
-def _state(network: Network, party: str, peer: str) -> tuple[Any, ...]:
+def state(network: Network, party: str, peer: str) -> tuple[Any, ...]:
     """What a refused page must leave alone: how many items and proofs are held, and the row of the peer's stream."""
     with network.nodes[party].database.read() as connection:
         counts = [connection.execute(select(func.count()).select_from(each)).scalar() for each in (items, arrivals)]
         row = connection.execute(select(inbounds).where(inbounds.c.peer == peer)).first()
         return (*counts, tuple(row) if row else None, streams.inbound(connection, peer))
-
-
-@pytest.fixture(scope="session")
-def agreement() -> Callable[..., bytes]:
-    return _agreement
-
-
-@pytest.fixture(scope="session")
-def detection() -> Callable[[int], bytes]:
-    return _detection
-
-
-@pytest.fixture(scope="session")
-def publish() -> Callable[..., None]:
-    return _publish
-
-
-@pytest.fixture(scope="session")
-def state() -> Callable[[Network, str, str], tuple[Any, ...]]:
-    return _state

@@ -1,0 +1,256 @@
+"""Nodes as processes, killed at any moment: what was acknowledged is not lost, and nothing is there twice.
+
+``RELTO_KILLS`` is the number of kills of each kind; a soak sets it higher.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from relto.exercise.network import Place, conclude, found_node, free_ports, pair_all
+from relto.item import Header, parse_item
+from relto.node import audit
+from relto.node.home import DATABASE, Settings
+from relto.node.node import Node
+from relto.node.share import open_streams
+from relto.store import records, releaselog, streams
+from relto.store.records import Stored
+from relto.store.schema import items
+from tests.node.conftest import agreement, detection
+
+pytestmark = pytest.mark.process
+
+KILLS = int(os.environ.get("RELTO_KILLS", "4"))
+SEED = int(os.environ.get("RELTO_KILL_SEED", str(random.SystemRandom().randrange(2**32))))
+RECORDS = 1500
+SENDER, RECEIVER = "USA", "JPN"
+PATIENCE_S = 120
+
+
+class Pair:
+    """Two nodes with an agreement, each the home of processes that come and go."""
+
+    def __init__(self, root: Path) -> None:
+        ports = free_ports(4)
+        self.root = root
+        self.draw = random.Random(SEED)
+        self.acknowledged: set[str] = set()
+        self.kills: Counter[str] = Counter()
+        self._serving: dict[str, subprocess.Popen[bytes]] = {}
+        self._number = 0
+        self.places = {
+            party: Place(party, root / party, ports[2 * at], ports[2 * at + 1])
+            for at, party in enumerate((SENDER, RECEIVER))
+        }
+        for party, place in self.places.items():
+            settings = Settings(party, party, port=place.port, web_port=place.web_port, level="OFFICIAL", poll_ms=50)
+            found_node(place, settings)
+        nodes = {party: Node.open(place.home) for party, place in self.places.items()}
+        pair_all(nodes, {party: place.url for party, place in self.places.items()})
+        conclude(nodes, agreement("ALL", (SENDER, RECEIVER)), "all.toml")
+        for node in nodes.values():
+            open_streams(node)
+            node.close()
+
+    def start(self, party: str) -> None:
+        """Begin to serve; the process may be killed before it is up."""
+        with (self.root / f"{party}.log").open("ab") as log:
+            self._serving[party] = subprocess.Popen(
+                [*self._relto(party), "serve"], stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
+
+    def kill(self, party: str) -> None:
+        """No signal handler, no last write: SIGKILL."""
+        process = self._serving.pop(party)
+        assert process.poll() is None, (self.root / f"{party}.log").read_text()[-2000:]
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+        self.kills[party] += 1
+
+    def ingest(self, *, kill_after_s: float | None = None) -> bool:
+        """Ingest a file of new records in a process of its own; whether it lived to say that they are stored."""
+        path = self._file()
+        process = subprocess.Popen(
+            [*self._relto(SENDER), "--json", "ingest", str(path)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL,
+        )
+        try:
+            told, _ = process.communicate(timeout=kill_after_s or PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            assert kill_after_s is not None
+            process.kill()
+            told, _ = process.communicate()
+            self.kills["ingest"] += 1
+        if process.returncode != 0:
+            assert process.returncode == -signal.SIGKILL
+            return False
+        assert json.loads(told)[str(path)]["items"] == RECORDS
+        self.acknowledged |= remarks_in(path.read_bytes())
+        return True
+
+    def ingest_again(self) -> None:
+        """Ingest every file that was ever begun once more, as an operator does who does not know how far it came."""
+        paths = sorted(self.root.glob("*.geojson"))
+        subprocess.run(
+            [*self._relto(SENDER), "--json", "ingest", *map(str, paths)], check=True, stdout=subprocess.DEVNULL
+        )
+        for path in paths:
+            self.acknowledged |= remarks_in(path.read_bytes())
+
+    def settle(self) -> None:
+        """Let both serve until all is sent, stored and receipted."""
+        for party in self.places:
+            if party not in self._serving:
+                self.start(party)
+        deadline = time.monotonic() + PATIENCE_S
+        while not self.at_rest():
+            assert time.monotonic() < deadline, self.progress()
+            assert all(process.poll() is None for process in self._serving.values()), self.progress()
+            time.sleep(0.1)
+
+    def at_rest(self) -> bool:
+        newest, scanned, next_n, receipted_n = self._query(
+            SENDER, "select (select max(seq) from item), scanned_seq, next_n, receipted_n from stream"
+        )
+        return newest == scanned and next_n == receipted_n + 1
+
+    def progress(self) -> str:
+        log = (self.root / f"{SENDER}.log").read_text()[-1500:] + (self.root / f"{RECEIVER}.log").read_text()[-1500:]
+        return f"seed {SEED}: {self._query(SENDER, 'select scanned_seq, next_n, receipted_n from stream')}\n{log}"
+
+    def stop(self) -> None:
+        for process in self._serving.values():
+            process.terminate()
+        for process in self._serving.values():
+            try:
+                process.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._serving.clear()
+
+    def _query(self, party: str, query: str) -> tuple[int, ...]:
+        with closing(sqlite3.connect(self.places[party].home / DATABASE, timeout=30)) as connection:
+            found: tuple[int, ...] = connection.execute(query).fetchone()
+            return found
+
+    def _relto(self, party: str) -> list[str]:
+        return [sys.executable, "-m", "relto", "--home", str(self.places[party].home)]
+
+    def _file(self) -> Path:
+        features = [json.loads(detection(self._number + at)) for at in range(RECORDS)]
+        path = self.root / f"{self._number:08}.geojson"
+        path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+        self._number += RECORDS
+        return path
+
+
+def remarks_in(content: bytes) -> set[str]:
+    return {each["properties"]["remarks"] for each in json.loads(content)["features"]}
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Pair]:
+    made = Pair(tmp_path)
+    yield made
+    made.stop()
+
+
+def held(node: Node) -> list[Stored]:
+    with node.database.read() as connection:
+        return records.by_seq(connection, list(connection.execute(select(items.c.seq)).scalars()))
+
+
+def header_of(stored: Stored) -> Header:
+    return parse_item(stored.header, stored.content).header
+
+
+def remark(stored: Stored) -> str:
+    found: str = json.loads(stored.content)["properties"]["remarks"]
+    return found
+
+
+def integrity(node: Node) -> str:
+    with closing(sqlite3.connect(node.home / DATABASE)) as connection:
+        found: str = connection.execute("pragma integrity_check").fetchone()[0]
+        return found
+
+
+def check(pair: Pair) -> None:
+    """Everything acknowledged is at the receiver, every item once, and both agree on how they came there."""
+    pair.stop()
+    sender, receiver = (Node.open(pair.places[party].home) for party in (SENDER, RECEIVER))
+    try:
+        assert integrity(sender) == integrity(receiver) == "ok"
+        own, arrived = held(sender), held(receiver)
+        assert Counter(map(remark, own)).most_common(1)[0][1] == 1, "an item is stored twice at the sender"
+        assert pair.acknowledged <= {remark(each) for each in own}, "an acknowledged record is lost"
+        assert len(own) == len(arrived)
+        assert Counter(header_of(each).id for each in own) == Counter(header_of(each).id for each in arrived)
+        assert Counter(map(remark, own)) == Counter(map(remark, arrived))
+        check_streams(sender, receiver, len(own))
+        assert audit.check_log(sender).size == len(own)
+        assert audit.check_log(receiver).size == 0
+    finally:
+        sender.close()
+        receiver.close()
+
+
+def check_streams(sender: Node, receiver: Node, number: int) -> None:
+    with sender.database.read() as ours, receiver.database.read() as theirs:
+        stream, inbound = streams.stream(ours, RECEIVER), streams.inbound(theirs, SENDER)
+        head = releaselog.head(ours)
+    assert stream is not None
+    assert stream.next_n - 1 == stream.receipted_n == inbound.next_n - 1 == number
+    assert stream.chain == inbound.chain
+    # the sender has the receipt before the receiver knows that it has: killed between the two, it sends it once more
+    assert inbound.receipted_n <= stream.receipted_n
+    assert (inbound.log_size, inbound.log_root) == (head.size, head.root)
+
+
+def test_ingest_killed_at_random_moments(pair: Pair) -> None:
+    for _ in range(KILLS):
+        # a whole run lasts a second or two, half of it the start of the program
+        pair.ingest(kill_after_s=pair.draw.uniform(0.2, 2.0))
+    pair.ingest_again()
+    pair.settle()
+    check(pair)
+
+
+@pytest.mark.parametrize("party", [SENDER, RECEIVER])
+def test_a_serving_node_killed_at_random_moments_during_the_exchange(pair: Pair, party: str) -> None:
+    pair.start(SENDER)
+    pair.start(RECEIVER)
+    for _ in range(KILLS):
+        assert pair.ingest()
+        await_movement(pair)
+        time.sleep(pair.draw.uniform(0, 1.5))
+        pair.kill(party)
+        pair.start(party)
+    pair.settle()
+    check(pair)
+    assert pair.kills[party] == KILLS
+
+
+def await_movement(pair: Pair) -> None:
+    """Wait until there is something under way, so that the kill falls into it and not into the start."""
+    deadline = time.monotonic() + PATIENCE_S
+    while pair.at_rest():
+        assert time.monotonic() < deadline, pair.progress()
+        time.sleep(0.01)
