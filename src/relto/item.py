@@ -131,6 +131,8 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise MalformedError("ends before it begins.", field="item.observed_ms", remedy="Swap the times.")
         if len(self.subjects) > BOUNDS.subjects or len(self.sources) > BOUNDS.sources:
             raise MalformedError("too many subjects or sources.", field="item", remedy="Split the item.")
+        if self.origin not in self.label.originators:
+            raise MalformedError("is not among the label's originators.", field="item.origin", remedy="Name it there.")
         if tuple(sorted(set(self.subjects))) != self.subjects:
             raise MalformedError("not sorted, or repeated.", field="item.subjects", remedy="Sort them.")
         for subject in self.subjects:

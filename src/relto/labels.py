@@ -202,11 +202,18 @@ def dominates(a: Handling, b: Handling) -> bool:
 def caveats(h: Handling) -> tuple[str, ...]:
     """The restrictions that a grant must name before anything so marked is released under it.
 
-    ``NOFORN`` is not among them: no grant can lift it.
+    ``NOFORN`` is not among them: no grant can lift it. A permissive tag that no rule reads limits to whom or for what in
+    a way that is not understood, so it has to be named as well.
     """
-    tags = [c for c in h.categories if c.type == "restrictive" and c.tag != NOFORN]
+    tags = [c for c in h.categories if _restricts(c)]
     named = [f"{c.tag}:{value}" if value else c.tag for c in tags for value in c.values or ("",)]
     return tuple(sorted([*named, *(f"LICENCE:{licence}" for licence in h.licences)]))
+
+
+def _restricts(category: Category) -> bool:
+    if category.type == "permissive":
+        return category.tag not in (REL_TO, PURPOSE)
+    return category.type == "restrictive" and category.tag != NOFORN
 
 
 def parse_tlp(text: str) -> tuple[Tlp, Category | None]:

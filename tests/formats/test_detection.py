@@ -310,6 +310,13 @@ def test_a_cell_may_go_over_lines_and_a_stray_quote_costs_only_its_row() -> None
     assert intake.summary.rejected == {"BAD_ROW": 2}
 
 
+def test_two_stray_quotes_do_not_swallow_the_rows_between_them() -> None:
+    rows = [ROW + '"stray', ROW.replace("D1", "D2") + "good", ROW.replace("D1", "D3") + 'the 5" gun']
+    intake = table(*rows)
+    assert [draft.external_id for draft in intake.drafts] == ["D2", "D3"]
+    assert intake.summary.rejected == {"BAD_ROW": 1}
+
+
 @pytest.mark.parametrize(
     ("header", "reason"),
     [

@@ -53,6 +53,7 @@ def test_where_no_array_stands_nothing_is_cut(content: bytes) -> None:
         b'{"list":[1]]}',
         b'{"list":[1]}{}',
         b'{"list":[1]} "x',
+        b'{"list":[1]} x',
         b'{"list":["1]}',
         b'{"list":[1]},',
         b"[}{]",

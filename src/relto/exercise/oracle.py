@@ -394,7 +394,8 @@ def _caveats(handling: Plain) -> set[str]:
     """``TAG:value`` for each value, ``TAG`` where there is none, ``LICENCE:name``; a grant names exactly these."""
     caveats = {f"LICENCE:{licence}" for licence in handling["licences"]}
     for category in handling["categories"]:
-        if category["type"] == "restrictive":
+        unread = category["type"] == "permissive" and category["tag"] not in ("REL TO", "PURPOSE")
+        if category["type"] == "restrictive" or unread:
             caveats |= {f"{category['tag']}:{value}" for value in category["values"]} or {category["tag"]}
     return caveats
 

@@ -28,10 +28,10 @@ def load(path: Path) -> bytes:
     """The bytes of a file, unpacked if it is gzip.
 
     Raises:
-        OurError: it cannot be read, or is not whole. TooLargeError: over ``BOUNDS.content_bytes``, also unpacked.
+        OurError: it cannot be read, or is not whole. TooLargeError: over ``BOUNDS.archive_bytes``, also unpacked.
     """
     try:
-        if path.stat().st_size > BOUNDS.content_bytes:
+        if path.stat().st_size > BOUNDS.archive_bytes:
             raise TooLargeError(f"{path.stat().st_size} bytes.", field=path.name, remedy="Split the file.")
         content = path.read_bytes()
         return unpack(content, path.name) if content.startswith(_GZIP) else content
@@ -43,16 +43,16 @@ def unpack(content: bytes, name: str) -> bytes:
     """Unpack gzip without ever holding more than the bound.
 
     Raises:
-        TooLargeError: more than ``BOUNDS.content_bytes``. OurError: damaged or cut off.
+        TooLargeError: more than ``BOUNDS.archive_bytes``. OurError: damaged or cut off.
     """
     parts, size = [], 0
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
             while part := stream.read(_CHUNK_BYTES):
                 size += len(part)
-                if size > BOUNDS.content_bytes:
+                if size > BOUNDS.archive_bytes:
                     raise TooLargeError(
-                        f"unpacks to over {BOUNDS.content_bytes} bytes.", field=name, remedy="Split it."
+                        f"unpacks to over {BOUNDS.archive_bytes} bytes.", field=name, remedy="Split it."
                     )
                 parts.append(part)
     except (OSError, EOFError, zlib.error) as error:
@@ -81,7 +81,7 @@ def sniff(content: bytes) -> str | None:
     head = content[:4096]
     if head.startswith(b"PAR1"):
         return "noaa-parquet"
-    if head.startswith(b"MMSI,BaseDateTime"):
+    if head.lower().startswith((b"mmsi,basedatetime", b"mmsi,base_date_time")):
         return "noaa-csv"
     if head.removeprefix(b"\xef\xbb\xbf").startswith(b"# Timestamp,"):
         return "dma-csv"
@@ -120,9 +120,11 @@ def _batch(kind: str, table: pa.Table, noun: str) -> Draft:
 
 READERS: dict[str, Reader] = {
     "nmea": lambda content, received_ms, name: _ais(read_nmea(content, received_ms=received_ms, source=name)),
-    "noaa-csv": lambda content, *_: _ais(read_noaa_csv(content)),
-    "noaa-parquet": lambda content, *_: _ais(read_noaa_parquet(content)),
-    "dma-csv": lambda content, *_: _ais(read_dma_csv(content)),
+    "noaa-csv": lambda content, received_ms, name: _ais(read_noaa_csv(content, received_ms=received_ms, source=name)),
+    "noaa-parquet": lambda content, received_ms, name: _ais(
+        read_noaa_parquet(content, received_ms=received_ms, source=name)
+    ),
+    "dma-csv": lambda content, received_ms, name: _ais(read_dma_csv(content, received_ms=received_ms, source=name)),
     "geojson": lambda content, received_ms, name: detection.read_geojson(content, received_ms=received_ms, source=name),
     "csv": lambda content, received_ms, name: detection.read_csv(content, received_ms=received_ms, source=name),
     "stix": lambda content, received_ms, name: stix.read_bundle(content, received_ms=received_ms, source=name),

@@ -1,7 +1,9 @@
 """Ingest: bytes from a feed become items of this party, once, however often the same bytes come.
 
-An item's id is a keyed hash of kind and content: the same record read again, also after a crash in the middle of a
-file, is the same item and is not stored twice. The key keeps others from guessing a content by its id.
+An item's id is a keyed hash of its kind and of what it was made from: its own bytes, or for a batch the file and the
+batch's place in it, since sentences without a time are dated when they are read. So the same file read again, also
+after a crash in the middle of it, gives the same items, and none is stored twice. The key keeps others from guessing a
+content by its id.
 """
 
 from __future__ import annotations
@@ -59,7 +61,9 @@ def ingest(
         OurError: no reader knows the form. Bad records are counted, not raised; their neighbours are stored.
     """
     intake = files.read(content, name, received_ms=node.now_ms())
-    return Ingested(intake.summary, len(intake.drafts), store_drafts(node, intake.drafts, defaults, progress=progress))
+    source = hashlib.sha256(content).digest()
+    new = store_drafts(node, intake.drafts, defaults, source=source, progress=progress)
+    return Ingested(intake.summary, len(intake.drafts), new)
 
 
 def store_drafts(
@@ -67,13 +71,17 @@ def store_drafts(
     drafts: Sequence[Draft],
     defaults: Defaults,
     *,
+    source: bytes = b"",
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Store drafts as items of this party; returns how many were new."""
+    """Store drafts as items of this party; returns how many were new. ``source`` tells what batches were cut from."""
     key = item_key(node)
     new = done = 0
     for chunk in _chunks(drafts):
-        filed = [file_draft(node, key, draft, defaults) for draft in chunk]
+        filed = [
+            file_draft(node, key, draft, defaults, _basis(node, draft, source, done + at))
+            for at, draft in enumerate(chunk)
+        ]
         new += node.database.write(partial(_file, filed=filed))
         done += len(chunk)
         if progress is not None:
@@ -102,15 +110,21 @@ def item_key(node: Node) -> bytes:
     return known or node.database.write(make)
 
 
-def file_draft(node: Node, key: bytes, draft: Draft, defaults: Defaults) -> Filed:
+def _basis(node: Node, draft: Draft, source: bytes, place: int) -> bytes:
+    """What an item's id is made from."""
+    batch = node.kinds[draft.kind].shape == "columns" and source
+    return source + place.to_bytes(8, "big") if batch else draft.content
+
+
+def file_draft(node: Node, key: bytes, draft: Draft, defaults: Defaults, basis: bytes) -> Filed:
     """The item of a draft, ready to be stored."""
-    item = _item(node, key, draft, defaults)
+    item = _item(node, key, draft, defaults, basis)
     return Filed(item=item, title=draft.title or draft.external_id, received_ms=node.now_ms())
 
 
-def _item(node: Node, key: bytes, draft: Draft, defaults: Defaults) -> Item:
+def _item(node: Node, key: bytes, draft: Draft, defaults: Defaults, basis: bytes) -> Item:
     return new_item(
-        id=hmac.new(key, draft.kind.encode() + b"\0" + draft.content, hashlib.sha256).hexdigest()[:32],
+        id=hmac.new(key, draft.kind.encode() + b"\0" + basis, hashlib.sha256).hexdigest()[:32],
         kind=draft.kind,
         origin=node.party,
         observed_ms=draft.observed_ms,

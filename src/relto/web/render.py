@@ -1,8 +1,8 @@
 """Views to HTML. Pure but for the templates, catalogue and coast that ship with the package, read once.
 
 Escaping is on for everything, an undefined name is an error, and text that could deceive a reader is written out
-before it is escaped. No page holds a script, a style attribute, an event attribute or an address of another host;
-``HEADERS`` forbids them besides.
+before it is escaped. No page holds an inline script, a style attribute, an event attribute or an address of another
+host; ``HEADERS`` forbids them besides.
 """
 
 from __future__ import annotations
