@@ -31,6 +31,7 @@ from relto.node.receive import PAGES, accept, acknowledge
 from relto.node.run import Runner
 from relto.node.share import share_all
 from relto.peers.https import PeerClient
+from relto.peers.tls import client_context
 from relto.store import records, streams
 
 NOW_MS = parse_utc("2026-11-01T00:00:00Z")
@@ -189,9 +190,9 @@ def _floor(rows: Rows) -> float:
             runner = Runner(network.nodes["AUS"], lambda *_: _serving(source))
             runner.node.settings = msgspec.structs.replace(runner.node.settings, port=0)
             runner.serve_exchange()
-            plain = network.client("JPN", "AUS")
-            url = f"https://127.0.0.1:{runner.port}"
-            with PeerClient("AUS", url, plain._context, 30) as client:
+            reader = network.nodes["JPN"]
+            context = client_context(reader.keyring.tls_files(), "AUS", reader.partner("AUS").tls_ca_der())
+            with PeerClient("AUS", f"https://127.0.0.1:{runner.port}", context, 30) as client:
                 took_s = seconds(lambda: _carry(client, target, len(rows)))
             for server in runner._servers:
                 server.should_exit = True

@@ -50,4 +50,6 @@ def machine() -> str:
     """What the figures were measured on."""
     found = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     name = found[0].partition(":")[2].strip() if found else platform.machine()
-    return f"{os.cpu_count()} cores, {name}; {platform.system()} {platform.release()}; Python {platform.python_version()}"
+    return (
+        f"{os.cpu_count()} cores, {name}; {platform.system()} {platform.release()}; Python {platform.python_version()}"
+    )

@@ -25,6 +25,8 @@ T = TypeVar("T")
 # C0 but tab/newline/return, DEL, C1, bidi embeddings/overrides/isolates, BOM inside text
 FORBIDDEN_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 _ESCAPED_CONTROL = re.compile(rb"(?<!\\)(?:\\\\)*\\u00")
+# Possessive, so that no input makes it look twice at a byte; a string that never ends runs to the end.
+_BRACKETS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]|[\]}]', re.DOTALL)
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -82,7 +84,7 @@ def parse_json(content: bytes, field: str = "JSON", *, limit_bytes: int = BOUNDS
 def _check_depth(content: bytes, field: str) -> None:
     """Bound nesting before any parser recurses. Counts brackets outside strings."""
     deepest = depth = 0
-    for token in re.finditer(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', content, re.DOTALL):
+    for token in _BRACKETS.finditer(content):
         first = token.group()[:1]
         if first in b"[{":
             depth += 1

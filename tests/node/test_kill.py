@@ -36,7 +36,8 @@ pytestmark = pytest.mark.process
 
 KILLS = int(os.environ.get("RELTO_KILLS", "4"))
 SEED = int(os.environ.get("RELTO_KILL_SEED", str(random.SystemRandom().randrange(2**32))))
-RECORDS = 1500
+INGESTED = 1001  # three commits of the store
+EXCHANGED = 150
 SENDER, RECEIVER = "USA", "JPN"
 PATIENCE_S = 120
 
@@ -81,58 +82,65 @@ class Pair:
         assert process.wait() == -signal.SIGKILL
         self.kills[party] += 1
 
-    def ingest(self, *, kill_after_s: float | None = None) -> bool:
-        """Ingest a file of new records in a process of its own; whether it lived to say that they are stored."""
-        path = self._file()
-        process = subprocess.Popen(
-            [*self._relto(SENDER), "--json", "ingest", str(path)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            stdin=subprocess.DEVNULL,
-        )
-        try:
-            told, _ = process.communicate(timeout=kill_after_s or PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            assert kill_after_s is not None
-            process.kill()
-            told, _ = process.communicate()
-            self.kills["ingest"] += 1
-        if process.returncode != 0:
-            assert process.returncode == -signal.SIGKILL
+    def file(self, number: int) -> Path:
+        """A file of so many records that were never there before."""
+        features = [json.loads(detection(self._number + at)) for at in range(number)]
+        path = self.root / f"{self._number:08}.geojson"
+        path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+        self._number += number
+        return path
+
+    def begin(self, path: Path) -> subprocess.Popen[bytes]:
+        """Begin to ingest a file in a process of its own."""
+        command = [*self._relto(SENDER), "--json", "ingest", str(path)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+
+    def ended(self, process: subprocess.Popen[bytes], path: Path) -> bool:
+        """Whether the process lived to say that all records of the file are stored."""
+        told, _ = process.communicate(timeout=PATIENCE_S)
+        if process.returncode == -signal.SIGKILL:
             return False
-        assert json.loads(told)[str(path)]["items"] == RECORDS
-        self.acknowledged |= remarks_in(path.read_bytes())
+        assert process.returncode == 0
+        wanted = remarks_in(path.read_bytes())
+        assert json.loads(told)[str(path)]["items"] == len(wanted)
+        self.acknowledged |= wanted
         return True
 
-    def ingest_again(self) -> None:
-        """Ingest every file that was ever begun once more, as an operator does who does not know how far it came."""
-        paths = sorted(self.root.glob("*.geojson"))
-        subprocess.run(
-            [*self._relto(SENDER), "--json", "ingest", *map(str, paths)], check=True, stdout=subprocess.DEVNULL
-        )
-        for path in paths:
-            self.acknowledged |= remarks_in(path.read_bytes())
-
     def settle(self) -> None:
-        """Let both serve until all is sent, stored and receipted."""
+        """Let both serve until all is sent, stored and receipted; as long as something moves there is time."""
         for party in self.places:
             if party not in self._serving:
                 self.start(party)
-        deadline = time.monotonic() + PATIENCE_S
+        seen, deadline = self.place(), time.monotonic() + PATIENCE_S
         while not self.at_rest():
             assert time.monotonic() < deadline, self.progress()
             assert all(process.poll() is None for process in self._serving.values()), self.progress()
-            time.sleep(0.1)
+            if self.place() != seen:
+                seen, deadline = self.place(), time.monotonic() + PATIENCE_S
+            time.sleep(0.05)
 
     def at_rest(self) -> bool:
-        newest, scanned, next_n, receipted_n = self._query(
-            SENDER, "select (select max(seq) from item), scanned_seq, next_n, receipted_n from stream"
-        )
+        newest, scanned, next_n, receipted_n = self.place()
         return newest == scanned and next_n == receipted_n + 1
 
+    def place(self) -> tuple[int, ...]:
+        """Where the stream is: newest item, items looked at, next release, receipted."""
+        query = "select (select coalesce(max(seq), 0) from item), scanned_seq, next_n, receipted_n from stream"
+        return self._query(SENDER, query)
+
+    def moment(self) -> str:
+        """What was under way."""
+        newest, scanned, next_n, receipted_n = self.place()
+        received = self._query(RECEIVER, "select coalesce(max(next_n), 1) from inbound")[0]
+        if received < next_n:
+            return "released, not stored there"
+        if receipted_n < next_n - 1:
+            return "stored there, not receipted"
+        return "stored, not released" if scanned < newest else "at rest"
+
     def progress(self) -> str:
-        log = (self.root / f"{SENDER}.log").read_text()[-1500:] + (self.root / f"{RECEIVER}.log").read_text()[-1500:]
-        return f"seed {SEED}: {self._query(SENDER, 'select scanned_seq, next_n, receipted_n from stream')}\n{log}"
+        logs = [(self.root / f"{party}.log").read_text()[-1500:] for party in self.places]
+        return f"seed {SEED}, place {self.place()}\n" + "\n".join(logs)
 
     def stop(self) -> None:
         for process in self._serving.values():
@@ -152,13 +160,6 @@ class Pair:
 
     def _relto(self, party: str) -> list[str]:
         return [sys.executable, "-m", "relto", "--home", str(self.places[party].home)]
-
-    def _file(self) -> Path:
-        features = [json.loads(detection(self._number + at)) for at in range(RECORDS)]
-        path = self.root / f"{self._number:08}.geojson"
-        path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
-        self._number += RECORDS
-        return path
 
 
 def remarks_in(content: bytes) -> set[str]:
@@ -224,33 +225,56 @@ def check_streams(sender: Node, receiver: Node, number: int) -> None:
     assert (inbound.log_size, inbound.log_root) == (head.size, head.root)
 
 
-def test_ingest_killed_at_random_moments(pair: Pair) -> None:
-    for _ in range(KILLS):
-        # a whole run lasts a second or two, half of it the start of the program
-        pair.ingest(kill_after_s=pair.draw.uniform(0.2, 2.0))
-    pair.ingest_again()
+def test_ingest_killed_at_random_moments(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
+    path = pair.file(INGESTED)
+    begun_s = time.monotonic()
+    assert pair.ended(pair.begin(path), path)
+    whole_s = time.monotonic() - begun_s
+    moments: Counter[str] = Counter()
+    while pair.kills["ingest"] < KILLS:
+        if remarks_in(path.read_bytes()) <= pair.acknowledged:
+            path = pair.file(INGESTED)
+        before = pair.place()[0]
+        process = pair.begin(path)
+        time.sleep(pair.draw.uniform(0.3, 1.1) * whole_s)
+        process.kill()
+        if not pair.ended(process, path):
+            pair.kills["ingest"] += 1
+            moments[f"{pair.place()[0] - before} new"] += 1
+    assert pair.ended(pair.begin(path), path)
     pair.settle()
     check(pair)
+    report(capsys, "ingest", pair, moments)
 
 
 @pytest.mark.parametrize("party", [SENDER, RECEIVER])
-def test_a_serving_node_killed_at_random_moments_during_the_exchange(pair: Pair, party: str) -> None:
+def test_a_serving_node_killed_at_random_moments_during_the_exchange(
+    pair: Pair, party: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     pair.start(SENDER)
     pair.start(RECEIVER)
+    path = pair.file(EXCHANGED)
+    begun_s = time.monotonic()
+    assert pair.ended(pair.begin(path), path)
+    pair.settle()
+    round_s = time.monotonic() - begun_s
+    moments: Counter[str] = Counter()
     for _ in range(KILLS):
-        assert pair.ingest()
-        await_movement(pair)
-        time.sleep(pair.draw.uniform(0, 1.5))
+        path = pair.file(EXCHANGED)
+        ingesting = pair.begin(path)
+        time.sleep(pair.draw.uniform(0.2, 1.1) * min(round_s, 3))
         pair.kill(party)
+        moments[pair.moment()] += 1
         pair.start(party)
+        assert pair.ended(ingesting, path)
     pair.settle()
     check(pair)
     assert pair.kills[party] == KILLS
+    report(capsys, party, pair, moments)
 
 
-def await_movement(pair: Pair) -> None:
-    """Wait until there is something under way, so that the kill falls into it and not into the start."""
-    deadline = time.monotonic() + PATIENCE_S
-    while pair.at_rest():
-        assert time.monotonic() < deadline, pair.progress()
-        time.sleep(0.01)
+def report(capsys: pytest.CaptureFixture[str], kind: str, pair: Pair, moments: Counter[str]) -> None:
+    """A soak tells what it came to."""
+    if KILLS > 4:
+        with capsys.disabled():
+            print(f"\n{kind}: {KILLS} kills, {len(pair.acknowledged)} records, seed {SEED}, {dict(moments)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
 from relto.clock import format_utc, parse_utc
@@ -121,12 +121,17 @@ class _Knife:
         if not isinstance(value, dict) or value.get("type") != "Point":
             return self._gone()
         lon, lat = value["coordinates"][:2]
-        lat_e7, lon_e7 = snap(int(Decimal(lat).scaleb(7)), int(Decimal(lon).scaleb(7)), self.cut.precision_m)
+        lat_e7, lon_e7 = snap(_e7(lat), _e7(lon), self.cut.precision_m)
         return {"type": "Point", "coordinates": [lon_e7 / 1e7, lat_e7 / 1e7]}
 
     def _gone(self) -> Any:
         self.removed = True
         return _GONE
+
+
+def _e7(degrees: Any) -> int:
+    """1e-7 degree, rounded as the header's place is: half to even."""
+    return int(Decimal(degrees).scaleb(7).to_integral_value(ROUND_HALF_EVEN))
 
 
 def tells_position(text: str, field: Field | None) -> bool:
