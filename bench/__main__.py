@@ -35,8 +35,8 @@ def page(rows: list[Row]) -> str:
         [
             "# Benchmarks",
             "",
-            f"Written by `make bench` (`python -m bench`). Each figure is the median of {RUNS} measured side by side in one "
-            "run, with new stores each time. What counts is the ratio: the speed of the machine cancels out of it.",
+            f"Written by `make bench` (`python -m bench`). Each figure is the median of {RUNS}, measured side by side "
+            "in one run with new stores each time. The ratio counts: the speed of the machine cancels out of it.",
             "",
             f"Machine: {machine()}.",
             "",
@@ -44,9 +44,9 @@ def page(rows: list[Row]) -> str:
             "|---|---|---|---|",
             *lines,
             "",
-            "The floors: *bare SQLite* inserts the same rows under keys of 16 bytes, WAL, synchronous FULL, pages of 16 KB, 500 "
-            "to a transaction. *TLS and SQLite only* reads pages of 500 from SQLite, carries them through the same server "
-            "and client, and inserts them; it decides, signs, logs, seals and verifies nothing. Neither is a product.",
+            "The floors: *bare SQLite* inserts the same rows under keys of 16 bytes, WAL, synchronous FULL, pages of "
+            "16 KB, 500 to a transaction. *TLS and SQLite only* reads pages of 500 from SQLite, carries them through "
+            "the same server and client, and inserts them; it decides, signs, logs, seals and verifies nothing.",
             "",
         ]
     )

@@ -86,7 +86,7 @@ def measure(count: int, calls: int) -> list[Row]:
             f"{scaled_s / gather_s:,.0f} times",
         ),
         Row(f"- {len(known)} classes for 12 recipients, first time", rate(len(known) * 12, cold_s, "cells"), "", ""),
-        Row("- the same million gathered", rate(cells, gather_s, "cells"), "", ""),
+        Row("- the same, gathered", rate(cells, gather_s, "cells"), "", ""),
     ]
 
 

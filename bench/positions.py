@@ -11,9 +11,7 @@ import numpy as np
 import pyais
 import pyarrow as pa
 
-from bench.decisions import agreement
-from bench.measure import RUNS, Row, rate, seconds, share, typical_s
-from relto.agreements.document import read
+from bench.measure import RUNS, Row, rate, seconds, typical_s
 from relto.clock import FixedClock, parse_utc
 from relto.exercise.network import Network
 from relto.feeds import files
@@ -27,6 +25,7 @@ from relto.release.decide import Decision, ItemDecision
 from relto.release.render import render
 
 NOW_MS = parse_utc("2026-11-01T00:00:00Z")
+KIND = shipped_kinds()[POSITIONS]
 VIEWS: tuple[tuple[View, int], ...] = (("detail", 1000), ("summary", 10_000), ("notice", 0))
 
 
@@ -111,7 +110,6 @@ def _item(every: pa.Table) -> Item:
 
 
 def _render(item: Item, view: View, precision_m: int) -> None:
-    terms = read(agreement(), "bench")
-    decision = Decision(view, Duties(precision_m), (), (), (terms.ref,), (), (), "")
-    found = render(item, ItemDecision(decision, ()), shipped_kinds()[POSITIONS])
+    decision = Decision(view, Duties(precision_m), (), (), (), (), (), "")
+    found = render(item, ItemDecision(decision, ()), KIND)
     assert not found.decision.withheld, found.decision.reasons

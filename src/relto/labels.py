@@ -202,8 +202,8 @@ def dominates(a: Handling, b: Handling) -> bool:
 def caveats(h: Handling) -> tuple[str, ...]:
     """The restrictions that a grant must name before anything so marked is released under it.
 
-    ``NOFORN`` is not among them: no grant can lift it. A permissive tag that no rule reads limits to whom or for what in
-    a way that is not understood, so it has to be named as well.
+    ``NOFORN`` is not among them: no grant can lift it. A permissive tag that no rule reads limits in a way that is not
+    understood, so it has to be named as well.
     """
     tags = [c for c in h.categories if _restricts(c)]
     named = [f"{c.tag}:{value}" if value else c.tag for c in tags for value in c.values or ("",)]

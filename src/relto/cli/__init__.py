@@ -25,6 +25,7 @@ COMMANDS = {
     "ingest": "Read files into the node.",
     "ls": "List the items that are held.",
     "why": "Explain what a party gets of an item, rule by rule.",
+    "quarantine": "Stop everything to a party, or of an item, at once.",
     "serve": "Run the node.",
     "status": "Show streams, counts and the log's size.",
     "prove": "Write an item with everything that proves it.",

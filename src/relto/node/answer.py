@@ -15,9 +15,13 @@ from relto.store import streams
 def page(node: Node, peer: str, after_n: int) -> bytes:
     """The page that follows release ``after_n`` in the peer's stream; empty if there is none yet.
 
+    To a peer in quarantine nothing goes, also of what was made before; it is told no more than that there is nothing.
+
     Raises:
         NotForUsError: no page ends at that number, so the peer and we disagree on the stream.
     """
+    if peer in node.rules().table.epoch.quarantined_parties:
+        return b""
     with node.database.read() as connection:
         stream = streams.stream(connection, peer)
         if stream is None:

@@ -8,18 +8,19 @@ from functools import partial
 from pathlib import Path
 
 import msgspec
+from sqlalchemy import Connection
 
 from relto.bounds import BOUNDS
 from relto.envelope.card import PartyCard, signed_card
-from relto.envelope.merkle import HASH_BYTES, inclusion_proof, leaf_hash, verify_inclusion, verify_range
+from relto.envelope.merkle import HASH_BYTES, NodeReader, inclusion_proof, leaf_hash, verify_inclusion, verify_range
 from relto.errors import MalformedError, OurError, ProofError
 from relto.exchange.messages import open_batch
 from relto.exchange.page import LogProof, log_origin
 from relto.item import Header, parse_item
 from relto.labels import banner, overall
 from relto.log.checkpoint import open_checkpoint
-from relto.log.leaf import LeafRecord, open_leaf
-from relto.log.tiles import check
+from relto.log.leaf import LeafRecord, open_leaf, policy_commitment
+from relto.log.tiles import check, node_reader
 from relto.node.home import LOG
 from relto.node.node import Node
 from relto.store import records, releaselog, streams
@@ -82,10 +83,26 @@ def check_log(node: Node) -> LogCheck:
                     "the signed head is another.", field="checkpoint", remedy="Keep the store as evidence."
                 )
         check(head.size, head.root, read_tile, read_tile)
-        for start in range(0, head.size, _STEP):
-            for _, entry, leaf in releaselog.opened(connection, start, min(_STEP, head.size - start)):
-                open_leaf(leaf.record, leaf.salt, entry)
+        _check_leaves(connection, head.size, node_reader(head.size, read_tile))
     return LogCheck(head.size, head.root.hex())
+
+
+def _check_leaves(connection: Connection, size: int, read: NodeReader) -> None:
+    """Hold the store's leaves against the tiles, which have been checked up to the signed root: all, and no others."""
+    for start in range(0, size + 1, _STEP):
+        found = releaselog.opened(connection, start, _STEP)
+        if [index for index, _, _ in found] != list(range(start, min(start + _STEP, size))):
+            raise _wrong_leaf(f"{start} and on", "are not those that the signed head counts.")
+        for index, entry, leaf in found:
+            if leaf_hash(entry) != read(0, index):
+                raise _wrong_leaf(str(index), "is another than the tiles hold.")
+            record = open_leaf(leaf.record, leaf.salt, entry)
+            if record.policy != policy_commitment(leaf.policy_sha256, leaf.policy_salt):
+                raise _wrong_leaf(str(index), "names another policy than it commits to.")
+
+
+def _wrong_leaf(which: str, reason: str) -> ProofError:
+    return ProofError(reason, field=f"leaf {which}", remedy="Keep the store as evidence.")
 
 
 def publish_log(node: Node) -> int:

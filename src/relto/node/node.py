@@ -18,6 +18,7 @@ from relto.envelope.keys import PublicKeys, Signer
 from relto.envelope.seal import SealingKey
 from relto.errors import UnknownPartyError
 from relto.exchange.page import sha256
+from relto.item import PARTY
 from relto.keyring.files import FileKeyring
 from relto.kinds.spec import Kinds, shipped_kinds
 from relto.node.home import DATABASE, KEYS, Settings, SystemClock, entropy, read_settings
@@ -90,8 +91,8 @@ class Node:
         self.database.close()
 
     def reading(self) -> Reading:
-        """What a local reader may see now."""
-        return Reading(self.now_ms())
+        """What a local reader may see now; a quarantined item is nobody's to read."""
+        return Reading(self.now_ms(), self.rules().table.epoch.quarantined_items)
 
     def partner(self, party: str) -> PartyCard:
         """The card of a partner.
@@ -142,9 +143,11 @@ class Node:
             if known is not None and current and (known.until_ms is None or now_ms < known.until_ms):
                 return known
             stored = parties.agreements(connection)
+            quarantined = parties.quarantined(connection)
         authorities = self.authorities()
         standings = tuple(_standing(each, authorities) for each in stored)
-        rules = Rules(version, _next_change(standings, now_ms), Table(_epoch(self.party, standings, now_ms)), standings)
+        epoch = _epoch(self.party, standings, quarantined, now_ms)
+        rules = Rules(version, _next_change(standings, now_ms), Table(epoch), standings)
         with self._lock:
             self._rules = rules
         return rules
@@ -162,13 +165,15 @@ def _standing(stored: parties.SignedAgreement, authorities: Mapping[str, PublicK
     return Standing(read(opened.payload, stored.id), opened.signed_by, sha256(stored.envelope))
 
 
-def _epoch(holder: str, standings: tuple[Standing, ...], now_ms: int) -> Epoch:
+def _epoch(holder: str, standings: tuple[Standing, ...], quarantined: frozenset[str], now_ms: int) -> Epoch:
     holding = {standing.terms.ref for standing in in_force(standings, now_ms)}
     signed = [each for each in standings if _state(each, now_ms).phase not in ("draft", "proposed")]
     return Epoch(
         holder=holder,
         in_force=tuple(each.terms for each in signed if each.terms.ref in holding),
         dormant=tuple(each.terms for each in signed if each.terms.ref not in holding),
+        quarantined_parties=frozenset(name for name in quarantined if PARTY.fullmatch(name)),
+        quarantined_items=frozenset(name for name in quarantined if not PARTY.fullmatch(name)),
     )
 
 

@@ -50,7 +50,7 @@ def _check_json(original: bytes, rendition: bytes, cut: Cut) -> None:
         _check_objects(after, cut)
     if cut.portions and cut.kind.shape in ("stix", "misp"):
         text = "\0".join(_texts(after)).casefold()
-        survivors = {str(value).casefold() for value in kept.values()}
+        survivors = {str(each).casefold() for path, each in kept.items() if path.rpartition(".")[2] in _names(cut)}
         for value in _portion_values(before, cut):
             invariant(value in survivors or value not in text, "a removed portion is not mentioned")
     if cut.precision_m:
@@ -112,13 +112,16 @@ def _forbidden(path: str, cut: Cut) -> bool:
     return not views or VIEWS.index(views[-1]) > VIEWS.index(cut.view)
 
 
+def _names(cut: Cut) -> tuple[str, ...]:
+    return ("uuid", "value") if cut.kind.shape == "misp" else ("id", "name", "value")
+
+
 def _portion_values(before: Any, cut: Cut) -> Iterator[str]:
     """The identifying values, case folded, of everything that a portion took out as a whole: ids, names, values."""
-    names = ("uuid", "value") if cut.kind.shape == "misp" else ("id", "name", "value")
     for path, value in _leaves(before):
         owner, _, name = path.rpartition(".")
         gone = _within(owner, cut.portions) if cut.kind.shape == "misp" else owner in cut.portions
-        if gone and name in names and len(str(value)) >= _TELLING_CHARS:
+        if gone and name in _names(cut) and len(str(value)) >= _TELLING_CHARS:
             yield str(value).casefold()
 
 
@@ -130,7 +133,9 @@ def _check_position(before: Any, after: Any, precision_m: int) -> None:
     if true is None:
         invariant(geometry is None, "a position is not made up")
         return
-    text = json.dumps({name: each for name, each in after.items() if name != "geometry"}, default=str)
+    text = json.dumps(
+        {name: each for name, each in after.items() if name != "geometry"}, ensure_ascii=False, default=str
+    )
     for spelling in _spellings(*true):
         invariant(spelling not in text, "an exact position is in no spelling in a coarse rendition")
     told = _point(after)

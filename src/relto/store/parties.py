@@ -11,6 +11,7 @@ from relto.store.schema import partners as partner_table
 from relto.store.schema import settings
 
 _RULES = "rules"
+_QUARANTINE = "quarantine"
 
 
 class Partner(msgspec.Struct, frozen=True):
@@ -104,6 +105,18 @@ def keep_agreement(connection: Connection, kept: SignedAgreement) -> None:
     values = msgspec.structs.asdict(kept) | {"signed_by": " ".join(kept.signed_by)}
     stored = insert(agreement_table).values(**values)
     connection.execute(stored.on_conflict_do_update(index_elements=["id", "version", "sha256"], set_=values))
+    rules_changed(connection)
+
+
+def quarantined(connection: Connection) -> frozenset[str]:
+    """The parties and item ids to which, or of which, nothing goes."""
+    value = connection.execute(select(settings.c.value).where(settings.c.name == _QUARANTINE)).scalar()
+    return frozenset(value.decode().split()) if value else frozenset()
+
+
+def set_quarantined(connection: Connection, names: frozenset[str]) -> None:
+    """Store what is in quarantine now."""
+    put_setting(connection, _QUARANTINE, " ".join(sorted(names)).encode())
     rules_changed(connection)
 
 
