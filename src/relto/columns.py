@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -60,8 +63,9 @@ def _read_text_once(content: bytes, footer: pq.FileMetaData, limit_bytes: int) -
     spelled = 0
     for name in text:
         for chunk in table[name].chunks:
-            lengths = pc.binary_length(chunk.dictionary)
-            spelled += pc.sum(lengths.take(chunk.indices).cast(pa.int64())).as_py() or 0
+            coded = cast("pa.DictionaryArray[Any, Any]", chunk)  # by read_dictionary
+            lengths = np.asarray(pc.binary_length(cast("pa.StringArray", coded.dictionary)), dtype=np.int64)
+            spelled += int(lengths[np.asarray(coded.indices.drop_null())].sum()) if len(lengths) else 0
     if spelled > limit_bytes:
         raise TooLargeError(f"{spelled} bytes of text.", field="columns", remedy="Split it.")
     for name in text:

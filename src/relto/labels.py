@@ -205,15 +205,11 @@ def caveats(h: Handling) -> tuple[str, ...]:
     ``NOFORN`` is not among them: no grant can lift it. A permissive tag that no rule reads limits in a way that is not
     understood, so it has to be named as well.
     """
-    tags = [c for c in h.categories if _restricts(c)]
+    tags = [c for c in h.categories if c.type == "restrictive" and c.tag != NOFORN]
     named = [f"{c.tag}:{value}" if value else c.tag for c in tags for value in c.values or ("",)]
-    return tuple(sorted([*named, *(f"LICENCE:{licence}" for licence in h.licences)]))
-
-
-def _restricts(category: Category) -> bool:
-    if category.type == "permissive":
-        return category.tag not in (REL_TO, PURPOSE)
-    return category.type == "restrictive" and category.tag != NOFORN
+    # by its tag alone: its values intersect in a join, which must not make it easier to name
+    unread = [c.tag for c in h.categories if c.type == "permissive" and c.tag not in (REL_TO, PURPOSE)]
+    return tuple(sorted({*named, *unread, *(f"LICENCE:{licence}" for licence in h.licences)}))
 
 
 def parse_tlp(text: str) -> tuple[Tlp, Category | None]:

@@ -722,7 +722,8 @@ def test_the_exercise_reaches_every_node_in_both_domains() -> None:
 
 
 def test_the_two_stories_have_the_limits_that_they_tell() -> None:
-    a1, a6 = (read(text, name) for name, text in STORIES)
+    told = {name: read(text, name) for name, text in STORIES}
+    a1, a6 = (next(terms for name, terms in told.items() if story in name) for story in ("p1-a1", "p5-a6"))
     duties = {
         party: (grant.view, grant.precision_m, grant.delay_s, grant.onward.rule, grant.caveats)
         for grant in a1.grants

@@ -107,7 +107,7 @@ def test_an_agreement_that_not_all_have_signed_releases_nothing(network: Network
 
 def test_a_partner_whose_card_is_over_gets_nothing_until_it_has_a_new_one(network: Network) -> None:
     sign(network)
-    usa, jpn = network.nodes["USA"], network.nodes["JPN"]
+    usa = network.nodes["USA"]
     later(network, pair.CARD_DAYS * DAY_MS - 1)
     publish(usa, 1)
     assert share_all(usa) == 1
@@ -120,7 +120,7 @@ def test_a_partner_whose_card_is_over_gets_nothing_until_it_has_a_new_one(networ
     assert read.log_records(usa, limit=10)[-1].n == 1
     # JPN knows a newer card of USA, so it can still ask; USA does not answer it
     renew(network, "USA", "JPN")
-    with network.client("JPN", "USA") as client, pytest.raises(RefusedError, match="403 .*unknown party"):
+    with network.client("JPN", "USA") as client, pytest.raises(RefusedError, match=r"403 .*unknown party"):
         client.get(PAGES, {"after": 0})
     renew(network, "JPN", "USA")
     assert network.settle() == 2

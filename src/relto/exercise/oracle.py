@@ -394,9 +394,12 @@ def _caveats(handling: Plain) -> set[str]:
     """``TAG:value`` for each value, ``TAG`` where there is none, ``LICENCE:name``; a grant names exactly these."""
     caveats = {f"LICENCE:{licence}" for licence in handling["licences"]}
     for category in handling["categories"]:
-        unread = category["type"] == "permissive" and category["tag"] not in ("REL TO", "PURPOSE")
-        if category["type"] == "restrictive" or unread:
-            caveats |= {f"{category['tag']}:{value}" for value in category["values"]} or {category["tag"]}
+        if category["type"] == "restrictive":
+            caveats |= {
+                f"{category['tag']}:{value}" if value else category["tag"] for value in category["values"] or [""]
+            }
+        elif category["type"] == "permissive" and category["tag"] not in ("REL TO", "PURPOSE"):
+            caveats.add(category["tag"])
     return caveats
 
 

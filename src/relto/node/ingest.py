@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 from relto.feeds import files
 from relto.formats import rejects
 from relto.formats.draft import Draft
-from relto.item import Item, new_item
+from relto.item import new_item
 from relto.labels import NOFORN, REL_TO, Category, Handling, Label, Marking, Portion, Tlp, handling, join_handling
 from relto.node.node import Node
 from relto.store import parties, records
@@ -27,6 +27,7 @@ from relto.store.records import Filed
 
 _CHUNK = 500
 ID_KEY = "item-id-key"
+Labels = dict[tuple[Handling, tuple[Portion, ...], str], Label]
 
 
 class Defaults(msgspec.Struct, frozen=True):
@@ -76,10 +77,18 @@ def store_drafts(
 ) -> int:
     """Store drafts as items of this party; returns how many were new. ``source`` tells what batches were cut from."""
     key = item_key(node)
+    labels: Labels = {}
     new = done = 0
     for chunk in _chunks(drafts):
         filed = [
-            file_draft(node, key, draft, defaults, _basis(node, draft, source, done + at))
+            _filed(
+                node,
+                key,
+                draft,
+                defaults.subjects,
+                _label_of(node.party, draft, defaults, labels),
+                _basis(node, draft, source, done + at),
+            )
             for at, draft in enumerate(chunk)
         ]
         new += node.database.write(partial(_file, filed=filed))
@@ -116,25 +125,29 @@ def _basis(node: Node, draft: Draft, source: bytes, place: int) -> bytes:
     return source + place.to_bytes(8, "big") if batch else draft.content
 
 
-def file_draft(node: Node, key: bytes, draft: Draft, defaults: Defaults, basis: bytes) -> Filed:
+def _label_of(party: str, draft: Draft, defaults: Defaults, known: Labels) -> Label:
+    """The label of a draft; the records of a feed mostly share one."""
+    said = (draft.handling, draft.portions, draft.foreign)
+    if said not in known:
+        known[said] = _label(party, draft, defaults)
+    return known[said]
+
+
+def _filed(node: Node, key: bytes, draft: Draft, subjects: tuple[str, ...], label: Label, basis: bytes) -> Filed:
     """The item of a draft, ready to be stored."""
-    item = _item(node, key, draft, defaults, basis)
-    return Filed(item=item, title=draft.title or draft.external_id, received_ms=node.now_ms())
-
-
-def _item(node: Node, key: bytes, draft: Draft, defaults: Defaults, basis: bytes) -> Item:
-    return new_item(
+    item = new_item(
         id=hmac.new(key, draft.kind.encode() + b"\0" + basis, hashlib.sha256).hexdigest()[:32],
         kind=draft.kind,
         origin=node.party,
         observed_ms=draft.observed_ms,
         until_ms=draft.until_ms,
         place=draft.place,
-        subjects=(*draft.subjects, *defaults.subjects),
-        label=_label(node.party, draft, defaults),
+        subjects=(*draft.subjects, *subjects),
+        label=label,
         content=draft.content,
         media_type=draft.media_type,
     )
+    return Filed(item=item, title=draft.title or draft.external_id, received_ms=node.now_ms())
 
 
 def _label(party: str, draft: Draft, defaults: Defaults) -> Label:

@@ -61,12 +61,14 @@ def append(connection: Connection, start: int, added: Sequence[Leaf]) -> tuple[b
     """
     size = start + len(added)
     connection.execute(leaves.insert(), [_row(start + at, leaf) for at, leaf in enumerate(added)])
-    hashes = [leaf_hash(leaf.entry) for leaf in added]
+    entries = [leaf.entry for leaf in added]
+    hashes = [leaf_hash(each) for each in entries]
     read = grown(node_reader(start, lambda path: tile(connection, path)), start, hashes)
-    files = [
-        *tiles_to_write(start, size, read),
-        *bundles_to_write(start, size, lambda index: _entry(connection, index)),
-    ]
+
+    def entry(index: int) -> bytes:
+        return entries[index - start] if index >= start else _entry(connection, index)
+
+    files = [*tiles_to_write(start, size, read), *bundles_to_write(start, size, entry)]
     statement = insert(tiles)
     written = statement.on_conflict_do_update(index_elements=["path"], set_={"content": statement.excluded.content})
     connection.execute(written, [{"path": path, "content": content} for path, content in files])
