@@ -313,7 +313,8 @@ def test_a_widened_label_in_a_page_whose_statement_stays(network: Network) -> No
     header, *rest = _Decode(parts[1])
     wider = header.replace(b'"AMBER"', b'"CLEAR"')
     assert wider != header
-    refused(network, sealed(network, [parts[0], _encode([wider, *rest])], _Decode(page)[2]), ProofError)
+    error = refused(network, sealed(network, [parts[0], _encode([wider, *rest])], _Decode(page)[2]), ProofError)
+    assert error.field == "batch"
 
 
 def test_a_widened_label_that_the_log_does_not_know(network: Network) -> None:

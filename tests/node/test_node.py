@@ -295,6 +295,13 @@ def change_note(node: Node) -> None:
     _edit(node, update(checkpoints).where(checkpoints.c.size == 3).values(note=note.replace(b"\n3\n", b"\n2\n", 1)))
 
 
+def change_note_for_an_older_one(node: Node) -> None:
+    """Signed by this very node, of another size."""
+    with node.database.read() as connection:
+        older = connection.execute(select(checkpoints.c.note).where(checkpoints.c.size == 2)).scalar_one()
+    _edit(node, update(checkpoints).where(checkpoints.c.size == 3).values(note=older))
+
+
 def remove_note(node: Node) -> None:
     """The log set back to what it was before."""
     _edit(node, delete(checkpoints).where(checkpoints.c.size == 3))
@@ -324,6 +331,7 @@ CHANGES = (
     remove_tile,
     change_root,
     change_note,
+    change_note_for_an_older_one,
     remove_note,
 )
 

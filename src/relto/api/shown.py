@@ -190,7 +190,8 @@ class Shown:
             kind=self.node.kinds[header.kind].title,
             title=stored.title or header.id[:12],
             origin=header.origin,
-            signed=bool(stored.by),
+            # what another party passed on carries the releaser's signature, not yet the originator's
+            signed=stored.by == header.origin,
             marking=banner(overall(header.label)),
             href=f"/item/{header.id}",
             facts=_facts(header, stored),
@@ -343,6 +344,8 @@ def _facts(header: Header, stored: Stored) -> tuple[views.Fact, ...]:
     if header.release:
         duties = header.release.duties
         facts.append(views.Fact("Released by", f"{header.release.by}, {format_utc(header.release.time_ms)}"))
+        if header.release.by != header.origin:
+            facts.append(views.Fact("Origin", f"{header.origin}, as {header.release.by} tells", mono=False))
         facts.append(views.Fact("Precision", f"{duties.precision_m:,} m" if duties.precision_m else "as observed"))
         facts.append(views.Fact("Onward", duties.onward.rule))
         if stored.expires_ms:
