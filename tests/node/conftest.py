@@ -37,7 +37,7 @@ def detection(number: int) -> bytes:
     ellipse = {"semi_major_m": 2500, "semi_minor_m": 900, "orientation_deg": 35, "confidence_pct": 95}
     properties = {"sensor": "rf", "observed": "2026-11-02T05:00:00Z", "confidence": 0.5, "ellipse": ellipse}
     properties["remarks"] = f"contact {number}"
-    point = {"type": "Point", "coordinates": [120 + number / 1000, 12.5]}
+    point = {"type": "Point", "coordinates": [120 + number % 50_000 / 1000, 12.5]}
     return json.dumps({"type": "Feature", "id": f"rf-{number}", "geometry": point, "properties": properties}).encode()
 
 

@@ -12,6 +12,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -38,7 +39,7 @@ pytestmark = pytest.mark.process
 KILLS = int(os.environ.get("RELTO_KILLS", "4"))
 SEED = int(os.environ.get("RELTO_KILL_SEED", str(random.SystemRandom().randrange(2**32))))
 INGESTED = 1001  # three commits of the store
-EXCHANGED = 100
+FED_FILES, FED, FED_EVERY_S = 8, 15, 0.1
 SENDER, RECEIVER = "USA", "JPN"
 PATIENCE_S = 120
 
@@ -96,11 +97,13 @@ class Pair:
         command = [*self._relto(SENDER), "--json", "ingest", str(path)]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
 
-    def ingest_here(self, node: Node, number: int) -> None:
-        """Ingest so many new records at once, beside the serving process."""
-        content = self.file(number).read_bytes()
-        assert ingest(node, content, "more.geojson", Defaults(level="OFFICIAL")).new == number
-        self.acknowledged |= remarks_in(content)
+    def feed(self, node: Node) -> None:
+        """Ingest several small files one after another, beside the serving process, so that several pages go."""
+        for _ in range(FED_FILES):
+            content = self.file(FED).read_bytes()
+            assert ingest(node, content, "more.geojson", Defaults(level="OFFICIAL")).new == FED
+            self.acknowledged |= remarks_in(content)
+            time.sleep(FED_EVERY_S)
 
     def ended(self, process: subprocess.Popen[bytes], path: Path) -> bool:
         """Whether the process lived to say that all records of the file are stored."""
@@ -261,18 +264,21 @@ def test_serving_nodes_killed_at_random_moments_during_the_exchange(
     try:
         pair.start(SENDER)
         pair.start(RECEIVER)
-        pair.ingest_here(sender, EXCHANGED)
+        pair.settle()
         begun_s = time.monotonic()
+        pair.feed(sender)
         pair.settle()
         round_s = time.monotonic() - begun_s
         moments: Counter[str] = Counter()
         for party in pair.draw.sample([SENDER, RECEIVER] * KILLS, 2 * KILLS):
-            pair.ingest_here(sender, EXCHANGED)
-            time.sleep(pair.draw.uniform(0, min(round_s, 3)))
+            feeding = threading.Thread(target=pair.feed, args=(sender,))
+            feeding.start()
+            time.sleep(pair.draw.uniform(0, round_s))
             pair.kill(party)
             moments[f"{party} while {pair.moment()}"] += 1
             pair.start(party)
-        pair.settle()
+            feeding.join()
+            pair.settle()  # both are up again before the next kill, or it would only ever meet a program that starts
     finally:
         sender.close()
     check(pair)

@@ -191,7 +191,7 @@ class Shown:
             title=stored.title or header.id[:12],
             origin=header.origin,
             # what another party passed on carries the releaser's signature, not yet the originator's
-            signed=stored.by == header.origin,
+            signed=stored.by == header.origin if stored.by else None,
             marking=banner(overall(header.label)),
             href=f"/item/{header.id}",
             facts=_facts(header, stored),

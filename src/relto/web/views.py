@@ -202,14 +202,17 @@ class WhyView:
 
 @dataclass(frozen=True, slots=True)
 class ItemView:
-    """One record with who can see it. ``href`` is the record's own page."""
+    """One record with who can see it. ``href`` is the record's own page.
+
+    ``signed`` says whether its origin released it to us itself; None for a record of our own.
+    """
 
     item_id: str
     version: int
     kind: str
     title: str
     origin: str
-    signed: bool
+    signed: bool | None
     marking: str
     href: str
     facts: tuple[Fact, ...]
