@@ -270,13 +270,15 @@ def test_serving_nodes_killed_at_random_moments_during_the_exchange(
         pair.settle()
         round_s = time.monotonic() - begun_s
         moments: Counter[str] = Counter()
-        for party in pair.draw.sample([SENDER, RECEIVER] * KILLS, 2 * KILLS):
+        for _ in range(KILLS):
             feeding = threading.Thread(target=pair.feed, args=(sender,))
             feeding.start()
-            time.sleep(pair.draw.uniform(0, round_s))
-            pair.kill(party)
-            moments[f"{party} while {pair.moment()}"] += 1
-            pair.start(party)
+            first, second = sorted(pair.draw.uniform(0, round_s) for _ in range(2))
+            for party, pause_s in zip(pair.draw.sample([SENDER, RECEIVER], 2), (first, second - first), strict=True):
+                time.sleep(pause_s)
+                pair.kill(party)
+                moments[f"{party} while {pair.moment()}"] += 1
+                pair.start(party)
             feeding.join()
             pair.settle()  # both are up again before the next kill, or it would only ever meet a program that starts
     finally:
