@@ -115,7 +115,7 @@ class Label(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def _sorted(values: tuple[object, ...], field: str, limit: int) -> None:
     if len(values) > limit:
         raise MalformedError(f"{len(values)} values, at most {limit}.", field=f"label.{field}", remedy="Split it.")
-    if any(not a < b for a, b in pairwise(values)):  # type: ignore[operator]
+    if len(values) > 1 and any(not a < b for a, b in pairwise(values)):  # type: ignore[operator]
         raise MalformedError("not sorted, or repeated.", field=f"label.{field}", remedy="Sort the values.")
 
 

@@ -30,6 +30,11 @@ _BRACKETS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]|[\]}]', re.DOTALL)
 _ENCODER = msgspec.json.Encoder()
 
 
+def forbidden(text: str) -> re.Match[str] | None:
+    """The first character that deceives a reader, if there is any. Plain ASCII is told without a search."""
+    return None if text.isascii() and text.isprintable() else FORBIDDEN_TEXT.search(text)
+
+
 def check_text(text: str, field: str, *, limit_chars: int = BOUNDS.text_chars) -> str:
     """Return the text unless it is too long or holds characters that deceive a reader.
 
@@ -39,7 +44,7 @@ def check_text(text: str, field: str, *, limit_chars: int = BOUNDS.text_chars) -
     """
     if len(text) > limit_chars:
         raise TooLargeError(f"{len(text)} characters, at most {limit_chars}.", field=field, remedy="Shorten it.")
-    found = FORBIDDEN_TEXT.search(text)
+    found = forbidden(text)
     if found is not None:
         raise MalformedError(
             f"holds the character U+{ord(found.group()):04X}, which can deceive a reader.",
@@ -76,7 +81,7 @@ def parse_json(content: bytes, field: str = "JSON", *, limit_bytes: int = BOUNDS
         ) from None
     except (MalformedError, RecursionError) as error:
         raise MalformedError(str(error), field=field) from None
-    if FORBIDDEN_TEXT.search(text) is not None or "\\u" in text:
+    if forbidden(text) is not None or "\\u" in text:
         _check_strings(value, field)
     return value
 
@@ -158,6 +163,7 @@ def parse_canonical(content: bytes, form: type[T], *, limit_bytes: int = BOUNDS.
         raise MalformedError(f"{error}", field=name, remedy="See docs/spec for its form.") from None
     if _ENCODER.encode(value) != content:
         raise MalformedError("is not in canonical form.", field=name, remedy="See docs/spec/item.md, section 2.")
-    if FORBIDDEN_TEXT.search(content.decode()) is not None or _ESCAPED_CONTROL.search(content) is not None:
+    escaped = b"\\u00" in content and _ESCAPED_CONTROL.search(content) is not None
+    if escaped or forbidden(content.decode()) is not None:
         raise MalformedError("holds characters that can deceive a reader.", field=name, remedy="Remove them.")
     return value
