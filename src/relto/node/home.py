@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 import tomllib
 from pathlib import Path
 
 import msgspec
 
-from relto.errors import MalformedError, OurError
+from relto.errors import MalformedError, OurError, invariant
 from relto.item import PARTY
 from relto.labels import Tlp
 
@@ -17,6 +18,8 @@ SETTINGS = "relto.toml"
 KEYS = "keys"
 DATABASE = "relto.db"
 LOG = "log"
+
+_DATABASE = re.compile(r"\s*database\s*=")
 
 
 class SystemClock:
@@ -39,6 +42,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     level: str = "UNCLASSIFIED"
     tlp: Tlp = ""
     poll_ms: int = 500
+    database: str = ""
 
     def __post_init__(self) -> None:
         if PARTY.fullmatch(self.party) is None:
@@ -79,6 +83,33 @@ def read_settings(home: Path) -> Settings:
         raise OurError("there is no node here.", field=str(home), remedy="Make one with: relto init.") from None
     except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError, MalformedError) as error:
         raise OurError(str(error), field=str(path), remedy="Correct the file.") from None
+
+
+def store_place(home: Path, database: str) -> Path | str:
+    """Where the store is by this setting: a URL, or a file, by default in the node's directory."""
+    return database if "://" in database else home / (database or DATABASE)
+
+
+def set_database(home: Path, database: str) -> None:
+    """Write another ``database`` into the settings file; every other line stays as it is.
+
+    Raises:
+        OurError: the file cannot be read or written.
+    """
+    path = home / SETTINGS
+    wanted = msgspec.structs.replace(read_settings(home), database=database)
+    try:
+        lines = [each for each in path.read_text("utf-8").splitlines() if not _DATABASE.match(each)]
+        written = path.with_suffix(".new")
+        written.touch(mode=0o600)
+        text = "\n".join([*lines, f"database = {msgspec.json.encode(database).decode()}", ""])
+        written.write_text(text, encoding="utf-8")
+        invariant(msgspec.convert(tomllib.loads(text), Settings) == wanted, "no other setting changes")
+        written.replace(path)
+    except OSError as error:
+        raise OurError(
+            f"{error.strerror}.", field=str(path), remedy="Set `database` in it to the place of the move."
+        ) from None
 
 
 def make_home(home: Path) -> None:

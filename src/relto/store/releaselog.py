@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import msgspec
-from sqlalchemy import Connection, delete, func, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import ColumnElement, Connection, delete, select
 
 from relto.envelope.merkle import EMPTY_ROOT, NodeReader, leaf_hash, root_nodes
-from relto.log.leaf import commit
+from relto.exchange.books import Head, Leaf, SeenHead
 from relto.log.tiles import (
     ENTRIES,
     TILE_LEVELS,
@@ -20,62 +19,10 @@ from relto.log.tiles import (
     node_reader,
     tiles_to_write,
 )
-from relto.store.schema import checkpoints, leaves, releases, tiles
-
-
-class Leaf(msgspec.Struct, frozen=True):
-    """One decision as the log keeps it: the record and the salts that open its commitments."""
-
-    record: bytes
-    salt: bytes
-    policy_sha256: str
-    policy_salt: bytes
-
-    @property
-    def entry(self) -> bytes:
-        """The log's entry."""
-        return commit(self.record, self.salt)
-
-
-class Head(msgspec.Struct, frozen=True):
-    """A signed head of the log."""
-
-    size: int
-    root: bytes
-    note: bytes
-
+from relto.store.dialect import insert
+from relto.store.schema import checkpoints, heads, leaves, tiles
 
 EMPTY = Head(0, EMPTY_ROOT, b"")
-
-
-def head(connection: Connection) -> Head:
-    """The newest head; that of an empty log is not signed."""
-    row = connection.execute(select(checkpoints).order_by(checkpoints.c.size.desc()).limit(1)).first()
-    return Head(*row) if row else EMPTY
-
-
-def append(connection: Connection, start: int, added: Sequence[Leaf]) -> tuple[bytes, NodeReader]:
-    """Append leaves after a log of ``start``; returns the new root and the reader of its nodes.
-
-    The caller signs the root and stores it with ``set_head`` in the same transaction.
-    """
-    size = start + len(added)
-    connection.execute(leaves.insert(), [_row(start + at, leaf) for at, leaf in enumerate(added)])
-    entries = [leaf.entry for leaf in added]
-    hashes = [leaf_hash(each) for each in entries]
-    read = grown(node_reader(start, lambda path: tile(connection, path)), start, hashes)
-
-    def entry(index: int) -> bytes:
-        return entries[index - start] if index >= start else _entry(connection, index)
-
-    files = [*tiles_to_write(start, size, read), *bundles_to_write(start, size, entry)]
-    statement = insert(tiles)
-    written = statement.on_conflict_do_update(index_elements=["path"], set_={"content": statement.excluded.content})
-    connection.execute(written, [{"path": path, "content": content} for path, content in files])
-    outgrown = {edge.path for edge in _edges(start)} - {edge.path for edge in _edges(size)}
-    connection.execute(delete(tiles).where(tiles.c.path.in_(outgrown)))
-    whole = node_reader(size, lambda path: tile(connection, path))
-    return root_nodes(whole, size), whole
 
 
 def _edges(size: int) -> Iterator[Tile]:
@@ -90,39 +37,88 @@ def _row(index: int, leaf: Leaf) -> dict[str, int | bytes | str]:
     return {"index": index, "entry": leaf.entry, **msgspec.structs.asdict(leaf)}
 
 
-def _entry(connection: Connection, index: int) -> bytes:
-    entry: bytes = connection.execute(select(leaves.c.entry).where(leaves.c.index == index)).scalar_one()
-    return entry
+class ReleaseLog:
+    """Our release log, and the newest heads of others' logs."""
 
+    _connection: Connection
 
-def set_head(connection: Connection, new: Head) -> None:
-    """Store a signed head."""
-    connection.execute(checkpoints.insert().values(size=new.size, root=new.root, note=new.note))
+    def head(self) -> Head:
+        """The newest head; that of an empty log is not signed."""
+        row = self._connection.execute(select(checkpoints).order_by(checkpoints.c.size.desc()).limit(1)).first()
+        return Head(*row) if row else EMPTY
 
+    def append(self, start: int, added: Sequence[Leaf]) -> tuple[bytes, NodeReader]:
+        """Append leaves after a log of ``start``; returns the new root and the reader of its nodes.
 
-def tile(connection: Connection, path: str) -> bytes | None:
-    """One tile or bundle by its path."""
-    return connection.execute(select(tiles.c.content).where(tiles.c.path == path)).scalar()
+        The caller signs the root and stores it with ``set_head`` in the same transaction.
+        """
+        size = start + len(added)
+        self._connection.execute(leaves.insert(), [_row(start + at, leaf) for at, leaf in enumerate(added)])
+        entries = [leaf.entry for leaf in added]
+        hashes = [leaf_hash(each) for each in entries]
+        read = grown(node_reader(start, self.tile), start, hashes)
 
+        def entry(index: int) -> bytes:
+            return entries[index - start] if index >= start else self._entry(index)
 
-def tile_paths(connection: Connection) -> list[str]:
-    """All paths, in order."""
-    return list(connection.execute(select(tiles.c.path).order_by(tiles.c.path)).scalars())
+        files = [*tiles_to_write(start, size, read), *bundles_to_write(start, size, entry)]
+        statement = insert(tiles)
+        written = statement.on_conflict_do_update(index_elements=["path"], set_={"content": statement.excluded.content})
+        self._connection.execute(written, [{"path": path, "content": content} for path, content in files])
+        outgrown = {edge.path for edge in _edges(start)} - {edge.path for edge in _edges(size)}
+        self._connection.execute(delete(tiles).where(tiles.c.path.in_(outgrown)))
+        whole = node_reader(size, self.tile)
+        return root_nodes(whole, size), whole
 
+    def _entry(self, index: int) -> bytes:
+        entry: bytes = self._connection.execute(select(leaves.c.entry).where(leaves.c.index == index)).scalar_one()
+        return entry
 
-def opened(connection: Connection, start: int, limit: int) -> list[tuple[int, bytes, Leaf]]:
-    """Leaves with their openings: (index, entry, leaf)."""
-    query = select(leaves).where(leaves.c.index >= start).order_by(leaves.c.index).limit(limit)
-    return [(row[0], row[1], Leaf(*row[2:])) for row in connection.execute(query)]
+    def set_head(self, new: Head) -> None:
+        """Store a signed head."""
+        self._connection.execute(checkpoints.insert().values(size=new.size, root=new.root, note=new.note))
 
+    def tile(self, path: str) -> bytes | None:
+        """One tile or bundle by its path."""
+        return self._connection.execute(select(tiles.c.content).where(tiles.c.path == path)).scalar()
 
-def releases_of(connection: Connection, item_seq: int) -> list[tuple[str, int, int]]:
-    """Who ever got an item: (recipient, n, leaf index)."""
-    query = select(releases.c.recipient, releases.c.n, releases.c.leaf).where(releases.c.item == item_seq)
-    return [(row[0], row[1], row[2]) for row in connection.execute(query.order_by(releases.c.recipient))]
+    def tile_paths(self) -> list[str]:
+        """All paths, in order."""
+        return list(self._connection.execute(select(tiles.c.path).order_by(tiles.c.path)).scalars())
 
+    def opened(self, start: int, limit: int) -> list[tuple[int, bytes, Leaf]]:
+        """Leaves with their openings: (index, entry, leaf)."""
+        query = select(leaves).where(leaves.c.index >= start).order_by(leaves.c.index).limit(limit)
+        return [(row[0], row[1], Leaf(*row[2:])) for row in self._connection.execute(query)]
 
-def releases_made(connection: Connection) -> dict[str, int]:
-    """How many releases went to each recipient."""
-    query = select(releases.c.recipient, func.count()).group_by(releases.c.recipient)
-    return {row[0]: row[1] for row in connection.execute(query)}
+    def log_nodes(self) -> NodeReader:
+        """The nodes of the log as it is now."""
+        return node_reader(self.head().size, self.tile)
+
+    def seen_heads(self) -> list[SeenHead]:
+        """The newest verified head of each party's log."""
+        return self._heads(heads.c.source == "")
+
+    def told_heads(self) -> list[SeenHead]:
+        """The heads that wait to be compared: of each log the newest from each source."""
+        return self._heads(heads.c.source != "")
+
+    def _heads(self, which: ColumnElement[bool]) -> list[SeenHead]:
+        columns = [heads.c[name] for name in SeenHead.__struct_fields__]
+        query = select(*columns).where(which).order_by(heads.c.party, heads.c.log, heads.c.source)
+        return [SeenHead(*row) for row in self._connection.execute(query)]
+
+    def keep_head(self, head: SeenHead) -> None:
+        """Remember a newer head of a party's log from its source; an older one changes nothing."""
+        statement = insert(heads)
+        new = statement.excluded
+        moved = {name: new[name] for name in ("size", "root", "note", "seen_ms")}
+        written = statement.on_conflict_do_update(
+            index_elements=["party", "log", "source"], set_=moved, where=heads.c.size <= new.size
+        )
+        self._connection.execute(written, msgspec.structs.asdict(head))
+
+    def forget_heads(self, party: str, log: int, source: str | None = None) -> None:
+        """Forget the heads of a party's log, or that from one source."""
+        gone = (heads.c.party == party) & (heads.c.log == log)
+        self._connection.execute(delete(heads).where(gone if source is None else gone & (heads.c.source == source)))
