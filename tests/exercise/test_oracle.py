@@ -286,6 +286,7 @@ def test_plain_item_is_full_with_its_clause_and_duties() -> None:
         "boxes": None,
         "grant": "MDA-X/2/plain",
         "removed_portions": [],
+        "marks": [],
     }
 
 
@@ -375,6 +376,19 @@ def test_first_rule_that_stops_gives_the_code() -> None:
     ]
 
 
+def test_who_passes_on_adds_its_own_equal_of_the_highest_level() -> None:
+    def marks(*levels: str) -> list[str]:
+        markings = [marking for level in levels for marking in handling(level)["markings"]]
+        found = decide(header(handling(markings=markings)), holder="JPN", upstream=[came("list", "PHL")])
+        assert found["reason"] == ""
+        return found["marks"]
+
+    assert marks("USA:CUI") == ["BUGAI"]
+    assert marks("USA:CUI", "USA:CONFIDENTIAL") == ["HI"]
+    assert marks("USA:CUI", "JPN:BUGAI") == []
+    assert decide(header(handling("USA:CONFIDENTIAL")))["marks"] == []
+
+
 def test_refusal_of_one_agreement_binds_the_grant_of_another() -> None:
     missile = header(subjects=["DPRK-MISSILE"])
     other = agreement(id="OTHER", refusals=[])
@@ -390,6 +404,7 @@ COVERS: list[tuple[str, Plain, Plain]] = [
     ("RECIPIENT_NOT_COVERED", {"to": [], "to_tier": ["T1", "T3"]}, {}),
     ("", {"to": [], "to_tier": ["T2"]}, {}),
     ("ORIGINATOR_NOT_COVERED", {"from": ["JPN"]}, {}),
+    ("HOLDER_NOT_COVERED", {"by": ["JPN"]}, {}),
     ("DOMAIN_NOT_COVERED", {"domains": ["cyber"]}, {}),
     ("KIND_NOT_COVERED", {"kinds": ["maritime.vessels"]}, {}),
     ("", {"kinds": ["maritime.detection"]}, {}),
