@@ -14,11 +14,11 @@ demo: $(VENV)/ready ## run seven nations on this machine; ARGS="--headless --rep
 	$(BIN)/relto demo $(ARGS)
 
 test: $(VENV)/ready-dev browser ## run all tests
-	PYTHONHASHSEED=1 $(BIN)/python -m pytest -m pure -n 2 tests
-	PYTHONHASHSEED=2 $(BIN)/python -m pytest -n 2 tests $(ARGS)
+	PYTHONHASHSEED=1 $(BIN)/python -m pytest -m pure -n 2 --dist loadgroup tests
+	PYTHONHASHSEED=2 $(BIN)/python -m pytest -n 2 --dist loadgroup tests $(ARGS)
 
 pure: $(VENV)/ready-dev ## run the tests of the pure parts only
-	$(BIN)/python -m pytest -m pure -n 2 tests $(ARGS)
+	$(BIN)/python -m pytest -m pure -n 2 --dist loadgroup tests $(ARGS)
 
 lint: $(VENV)/ready-dev ## check form, types and the order of the parts
 	$(BIN)/ruff format --check src tests bench
@@ -36,8 +36,10 @@ bench: $(VENV)/ready-dev ## measure against peers and bare floors, and write doc
 docs: $(VENV)/ready-dev ## check that the documentation is complete and its links hold
 	$(BIN)/python -m pytest tests/test_docs.py
 
-soak: $(VENV)/ready-dev ## kill real nodes 50 times each way, and compare 100,000 cells with the oracle
+soak: $(VENV)/ready-dev ## kill real nodes 2,100 times, compare 100,000 cells with the oracle, simulate 100,000 networks
+	RELTO_KILLS=1000 $(BIN)/python -m pytest tests/node/test_crashing.py
 	RELTO_KILLS=50 RELTO_CELLS=100000 $(BIN)/python -m pytest tests/node/test_kill.py tests/release/test_against_oracle.py
+	$(BIN)/relto simulate --seeds 100000 --jobs 2
 
 lock: $(VENV)/ready-dev ## resolve the dependencies anew into hashed locks without index addresses
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

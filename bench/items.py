@@ -22,17 +22,20 @@ from starlette.routing import Route
 from bench.measure import RUNS, Row, rate, seconds, share
 from relto.bounds import BOUNDS
 from relto.clock import FixedClock, parse_utc
+from relto.exchange.books import Inbound
+from relto.exchange.receive import accept, acknowledge
+from relto.exchange.steps import Pages
 from relto.exercise.network import Network
 from relto.formats.draft import Draft
 from relto.formats.kev import KIND, MEDIA_TYPE
 from relto.labels import Handling
 from relto.node.ingest import Defaults, store_drafts
-from relto.node.receive import PAGES, accept, acknowledge
+from relto.node.node import Node
 from relto.node.run import Runner
-from relto.node.share import share_all
+from relto.node.run import share as share_round
+from relto.peers.asking import PATHS, Partner
 from relto.peers.https import PeerClient
 from relto.peers.tls import client_context
-from relto.store import records, streams
 
 NOW_MS = parse_utc("2026-11-01T00:00:00Z")
 PAGE = 500
@@ -61,10 +64,10 @@ Rows = Sequence[tuple[bytes, bytes]]
 def drafts(count: int) -> list[Draft]:
     """Distinct entries of 500 to 1000 bytes, like those of the KEV catalog."""
     rng = Random(7)
-    return [_draft(rng, number) for number in range(count)]
+    return [draft(rng, number) for number in range(count)]
 
 
-def _draft(rng: Random, number: int) -> Draft:
+def draft(rng: Random, number: int) -> Draft:
     cve = f"CVE-2026-{number:06d}"
     entry = {
         "cveID": cve,
@@ -125,37 +128,45 @@ def _once(every: Sequence[Draft]) -> dict[str, float]:
     with two_nodes() as network:
         sender = network.nodes["AUS"]
         took["ingest"] = seconds(lambda: store_drafts(sender, every, DEFAULTS))
-        with sender.database.read() as connection:
-            rows = [(each.header, each.content) for each in records.after(connection, 0, len(every))]
+        with sender.store.read() as books:
+            rows = [(each.header, each.content) for each in books.after(0, len(every))]
         assert len(rows) == len(every)
-        took["share"] = seconds(lambda: _share(network))
-        took |= _pull(network, len(every))
+        took |= exchange(network, len(every))
     with tempfile.TemporaryDirectory() as root:
         took["ingest floor"] = seconds(lambda: _insert(Path(root) / "floor.db", rows))
     took["exchange floor"] = _floor(rows)
     return took
 
 
+def exchange(network: Network, count: int) -> dict[str, float]:
+    """Bring everything that AUS holds to JPN; the seconds that each stage took. A full window waits for receipts."""
+    took = {"share": 0.0, "transfer": 0.0, "accept": 0.0, "receipt": 0.0}
+    arrived = 0
+    with network.client("JPN", "AUS") as client:
+        while arrived < count:
+            took["share"] += seconds(lambda: _share(network))
+            arrived = _pull(network.nodes["JPN"], client, arrived, took)
+    return took
+
+
 def _share(network: Network) -> None:
-    while share_all(network.nodes["AUS"]):
+    while share_round(network.nodes["AUS"]):
         pass
 
 
-def _pull(network: Network, count: int) -> dict[str, float]:
-    node, took = network.nodes["JPN"], {"transfer": 0.0, "accept": 0.0, "receipt": 0.0}
-    with network.client("JPN", "AUS") as client:
-        arrived = 0
-        while arrived < count:
-            page: list[bytes] = []
-            took["transfer"] += seconds(
-                lambda: page.append(client.get(PAGES, {"after": arrived}, limit_bytes=BOUNDS.page_bytes))  # noqa: B023
-            )
-            took["accept"] += seconds(lambda: accept(node, "AUS", page[0]))  # noqa: B023
-            with node.database.read() as connection:
-                inbound = streams.inbound(connection, "AUS")
-            took["receipt"] += seconds(lambda: acknowledge(node, client, inbound))  # noqa: B023
-            arrived = inbound.next_n - 1
-    return took
+def _pull(node: Node, client: PeerClient, arrived: int, took: dict[str, float]) -> int:
+    """Take every page that is made; returns the number of the last release that has arrived."""
+    while True:
+        page: list[bytes] = []
+        moved: list[Inbound] = []
+        took["transfer"] += seconds(
+            lambda: page.append(client.get(PATHS[Pages], {"after": arrived}, limit_bytes=BOUNDS.page_bytes))  # noqa: B023
+        )
+        if not page[0]:
+            return arrived
+        took["accept"] += seconds(lambda: moved.append(node.run(accept(node.core, "AUS", page[0]))[1]))  # noqa: B023
+        took["receipt"] += seconds(lambda: node.run(acknowledge(node.core, moved[0]), Partner(client)))  # noqa: B023
+        arrived = moved[0].next_n - 1
 
 
 def _open(path: Path) -> sqlite3.Connection:
