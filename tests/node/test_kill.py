@@ -1,11 +1,13 @@
 """Nodes as processes, killed at any moment: what was acknowledged is not lost, and nothing is there twice.
 
-``RELTO_KILLS`` is the number of kills of each kind; a soak sets it higher.
+``RELTO_KILLS`` is the number of kills of each kind; a soak sets it higher. A process that ingests is killed while it
+writes: most of its time goes by before its first byte is on the disk, so the moment is drawn from what it has written.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import signal
@@ -17,10 +19,10 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
 
 from relto.exercise.network import Place, conclude, found_node, free_ports, pair_all
 from relto.item import Header, parse_item
@@ -28,17 +30,14 @@ from relto.node import audit
 from relto.node.home import DATABASE, Settings
 from relto.node.ingest import Defaults, ingest
 from relto.node.node import Node
-from relto.node.share import open_streams
-from relto.store import records, releaselog, streams
-from relto.store.records import Stored
-from relto.store.schema import items
+from relto.node.run import share
 from tests.node.conftest import agreement, detection
 
 pytestmark = pytest.mark.process
 
 KILLS = int(os.environ.get("RELTO_KILLS", "4"))
 SEED = int(os.environ.get("RELTO_KILL_SEED", str(random.SystemRandom().randrange(2**32))))
-INGESTED = 1001  # three commits of the store
+INGESTED = 1501  # four commits of the store
 FED_FILES, FED, FED_EVERY_S = 8, 15, 0.1
 SENDER, RECEIVER = "USA", "JPN"
 PATIENCE_S = 120
@@ -66,7 +65,7 @@ class Pair:
         pair_all(nodes, {party: place.url for party, place in self.places.items()})
         conclude(nodes, agreement("ALL", (SENDER, RECEIVER)), "all.toml")
         for node in nodes.values():
-            open_streams(node)
+            share(node)
             node.close()
 
     def start(self, party: str) -> None:
@@ -96,6 +95,21 @@ class Pair:
         """Begin to ingest a file in a process of its own."""
         command = [*self._relto(SENDER), "--json", "ingest", str(path)]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+
+    def written(self, process: subprocess.Popen[bytes], reach_bytes: float = math.inf) -> tuple[int, float]:
+        """Wait until a process has written so much into the store's journal, or has ended.
+
+        Returns how many bytes were seen there, and how many seconds lie between the first and the last of them.
+        """
+        journal = Path(f"{self.places[SENDER].home / DATABASE}-wal")
+        seen_bytes, first_s, last_s = 0, 0.0, 0.0
+        while process.poll() is None and seen_bytes < reach_bytes:
+            size_bytes = journal.stat().st_size if journal.exists() else 0
+            if size_bytes > seen_bytes:
+                seen_bytes, last_s = size_bytes, time.monotonic()
+                first_s = first_s or last_s
+            time.sleep(0.0005)
+        return seen_bytes, last_s - first_s
 
     def feed(self, node: Node) -> None:
         """Ingest several small files one after another, beside the serving process, so that several pages go."""
@@ -137,6 +151,10 @@ class Pair:
         """Where the stream is: newest item, items looked at, next release, receipted."""
         query = "select (select coalesce(max(seq), 0) from item), scanned_seq, next_n, receipted_n from stream"
         return self._query(SENDER, query)
+
+    def items(self) -> int:
+        """How many items the sender holds."""
+        return self._query(SENDER, "select count(*) from item")[0]
 
     def moment(self) -> str:
         """What was under way."""
@@ -183,18 +201,21 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
     made.stop()
 
 
-def held(node: Node) -> list[Stored]:
-    with node.database.read() as connection:
-        return records.by_seq(connection, list(connection.execute(select(items.c.seq)).scalars()))
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One row of the items, as it was signed."""
+
+    header: Header
+    remark: str
 
 
-def header_of(stored: Stored) -> Header:
-    return parse_item(stored.header, stored.content).header
-
-
-def remark(stored: Stored) -> str:
-    found: str = json.loads(stored.content)["properties"]["remarks"]
-    return found
+def held(node: Node) -> list[Held]:
+    with closing(sqlite3.connect(node.home / DATABASE)) as connection:
+        rows = connection.execute("select header, content from item order by seq").fetchall()
+    return [
+        Held(parse_item(header, content).header, json.loads(content)["properties"]["remarks"])
+        for header, content in rows
+    ]
 
 
 def integrity(node: Node) -> str:
@@ -210,11 +231,11 @@ def check(pair: Pair) -> None:
     try:
         assert integrity(sender) == integrity(receiver) == "ok"
         own, arrived = held(sender), held(receiver)
-        assert Counter(map(remark, own)).most_common(1)[0][1] == 1, "an item is stored twice at the sender"
-        assert pair.acknowledged <= {remark(each) for each in own}, "an acknowledged record is lost"
-        assert len(own) == len(arrived)
-        assert Counter(header_of(each).id for each in own) == Counter(header_of(each).id for each in arrived)
-        assert Counter(map(remark, own)) == Counter(map(remark, arrived))
+        remarks = Counter(each.remark for each in own)
+        assert remarks.most_common(1)[0][1] == 1, "an item is stored twice at the sender"
+        assert pair.acknowledged <= set(remarks), "an acknowledged record is lost"
+        assert Counter(each.header.id for each in own) == Counter(each.header.id for each in arrived)
+        assert remarks == Counter(each.remark for each in arrived)
         check_streams(sender, receiver, len(own))
         assert audit.check_log(sender).size == len(own)
         assert audit.check_log(receiver).size == 0
@@ -224,9 +245,8 @@ def check(pair: Pair) -> None:
 
 
 def check_streams(sender: Node, receiver: Node, number: int) -> None:
-    with sender.database.read() as ours, receiver.database.read() as theirs:
-        stream, inbound = streams.stream(ours, RECEIVER), streams.inbound(theirs, SENDER)
-        head = releaselog.head(ours)
+    with sender.store.read() as ours, receiver.store.read() as theirs:
+        stream, inbound, head = ours.stream(RECEIVER), theirs.inbound(SENDER), ours.head()
     assert stream is not None
     assert stream.next_n - 1 == stream.receipted_n == inbound.next_n - 1 == number
     assert stream.chain == inbound.chain
@@ -235,26 +255,32 @@ def check_streams(sender: Node, receiver: Node, number: int) -> None:
     assert (inbound.log_size, inbound.log_root) == (head.size, head.root)
 
 
-def test_ingest_killed_at_random_moments(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ingest_killed_at_random_moments_of_its_writing(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
     path = pair.file(INGESTED)
-    begun_s = time.monotonic()
-    assert pair.ended(pair.begin(path), path)
-    whole_s = time.monotonic() - begun_s
+    process = pair.begin(path)
+    whole_bytes, whole_s = pair.written(process)
+    assert pair.ended(process, path)
     moments: Counter[str] = Counter()
-    while pair.kills["ingest"] < KILLS:
-        if remarks_in(path.read_bytes()) <= pair.acknowledged:
-            path = pair.file(INGESTED)
-        before = pair.place()[0]
-        begun_s = time.monotonic()
+    path, missing = pair.file(INGESTED), INGESTED
+    for _ in range(3 * KILLS + 10):
+        if pair.kills["ingest"] == KILLS:
+            break
+        before = pair.items()
         process = pair.begin(path)
-        try:
-            process.wait(timeout=pair.draw.uniform(0.3, 1.0) * whole_s)
-            whole_s = time.monotonic() - begun_s  # it was quicker: the machine has less to do than before
-        except subprocess.TimeoutExpired:
-            process.kill()
-        if not pair.ended(process, path):
+        seen_bytes, _ = pair.written(process, pair.draw.uniform(0, 0.9 * whole_bytes * missing / INGESTED))
+        if pair.draw.random() < 0.5:  # not within a commit, but somewhere between two
+            time.sleep(pair.draw.uniform(0, whole_s / 8))
+        process.kill()
+        ended = pair.ended(process, path)
+        missing -= pair.items() - before
+        if not ended:
             pair.kills["ingest"] += 1
-            moments[f"{pair.place()[0] - before} new"] += 1
+            moments["before" if not seen_bytes else "during" if missing else "after"] += 1
+        if not missing:
+            assert pair.ended(pair.begin(path), path)  # killed after its last commit, it says so now and adds nothing
+            path, missing = pair.file(INGESTED), INGESTED
+    assert pair.kills["ingest"] == KILLS, "the process is always done before it can be killed"
+    assert moments["during"] > 0, moments
     assert pair.ended(pair.begin(path), path)
     pair.settle()
     check(pair)

@@ -54,12 +54,18 @@ _REASONS: Mapping[str, _Cause] = {
         "Nothing to do, unless a partner complains: then it has to call with its node's certificate.",
     ),
     **dict.fromkeys(
-        ("UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "WRONG_VERSION_NUMBER"),
+        ("UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION"),
         (
             MalformedError,
             "{who} does not speak TLS 1.3.",
             "Check the address and the port; ask the partner whether something stands in between.",
         ),
+    ),
+    # also what is left of a client that gave up within the handshake: its last word is no record of that connection
+    "WRONG_VERSION_NUMBER": (
+        MalformedError,
+        "{who} does not go on with TLS 1.3: another protocol, or a line that broke within the handshake.",
+        "Check the address and the port, and the line; ask the partner whether something stands in between.",
     ),
     "HTTP_REQUEST": (MalformedError, "{who} speaks HTTP without TLS.", "Check the address: it begins with https."),
     "TLSV1_ALERT_UNKNOWN_CA": (
@@ -92,6 +98,11 @@ _REASONS: Mapping[str, _Cause] = {
         ),
     ),
 }
+
+
+def refuses_us(error: ssl.SSLError) -> bool:
+    """Whether it is the other side's word that it does not take our certificate; that comes after the handshake."""
+    return _REASONS.get(error.reason or "", (PeerError,))[0] is OurError
 
 
 def explain_tls(error: ssl.SSLError, who: str) -> ReltoError:

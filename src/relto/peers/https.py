@@ -23,7 +23,7 @@ import httpx
 from relto.bounds import BOUNDS
 from relto.envelope.card import check_url
 from relto.errors import MalformedError, OurError, PeerError, ReltoError, TooLargeError
-from relto.peers.handshake import explain_tls
+from relto.peers.handshake import explain_tls, refuses_us
 
 CONTENT_TYPE = "application/octet-stream"
 
@@ -105,16 +105,22 @@ class PeerClient:
         self._client.close()
 
     def get(
-        self, path: str, params: Mapping[str, str | int] | None = None, *, limit_bytes: int = BOUNDS.page_bytes
+        self,
+        path: str,
+        params: Mapping[str, str | int] | None = None,
+        *,
+        limit_bytes: int = BOUNDS.page_bytes,
+        came: bytearray | None = None,
     ) -> bytes:
         """Return what the partner's node holds under a path.
 
-        Never reads on once the answer has gone over ``limit_bytes``.
+        Never reads on once the answer has gone over ``limit_bytes``. ``came`` is given what comes of the answer, also
+        if it breaks off.
 
         Raises:
             UnreachableError, RefusedError, PeerError, OurError: see the module.
         """
-        return self._request("GET", path, params=params, body=None, limit_bytes=limit_bytes)
+        return self._request("GET", path, params=params, body=None, limit_bytes=limit_bytes, came=came)
 
     def post(
         self,
@@ -144,6 +150,7 @@ class PeerClient:
         body: bytes | None,
         limit_bytes: int,
         headers: Mapping[str, str] | None = None,
+        came: bytearray | None = None,
     ) -> bytes:
         if _PATH.fullmatch(path) is None:
             raise OurError(f"{path!r} is not a plain path.", field=self.party, remedy="Send values as parameters.")
@@ -153,9 +160,9 @@ class PeerClient:
         ):
             if not response.is_success:
                 raise self._refusal(response, path)
-            return self._read(response, limit_bytes)
+            return self._read(response, limit_bytes, came)
 
-    def _read(self, response: httpx.Response, limit_bytes: int) -> bytes:
+    def _read(self, response: httpx.Response, limit_bytes: int, came: bytearray | None = None) -> bytes:
         encoding = response.headers.get("content-encoding", "identity")
         if encoding != "identity":
             raise MalformedError(
@@ -166,7 +173,7 @@ class PeerClient:
         announced = response.headers.get("content-length", "0")
         if announced.isascii() and announced.isdigit() and int(announced[:20]) > limit_bytes:
             raise self._too_large(limit_bytes)
-        parts: list[bytes] = []
+        parts = bytearray() if came is None else came
         size_bytes, begun_s = 0, self._elapsed_s()
         for part in response.iter_raw():
             size_bytes += len(part)
@@ -178,8 +185,8 @@ class PeerClient:
                     field="answer",
                     remedy="Ask for smaller pages, or carry them on a memory stick.",
                 )
-            parts.append(part)
-        return b"".join(parts)
+            parts += part
+        return bytes(parts)
 
     def _too_large(self, limit_bytes: int) -> TooLargeError:
         return TooLargeError(
@@ -211,7 +218,10 @@ class PeerClient:
         causes = list(_causes(error))
         tls = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
         if tls is not None and not isinstance(tls, ssl.SSLEOFError):
-            return explain_tls(tls, self.party)
+            if isinstance(error, httpx.ConnectError) or refuses_us(tls):
+                return explain_tls(tls, self.party)
+            reason = f"{self.party}'s answer was spoilt on its way: {tls.reason or 'TLS'}."
+            return UnreachableError(reason, field=self._url, remedy="See whether the line is sound; it is tried again.")
         system = next((cause for cause in causes if isinstance(cause, OSError)), None)
         if isinstance(error, httpx.TimeoutException):
             reason, remedy = "does not answer in time", "See whether its node and the line are up."

@@ -1,0 +1,1 @@
+"""Lines between real nodes that fail in every way that lines do."""
