@@ -14,13 +14,14 @@ import msgspec
 import pytest
 
 from relto.cli import COMMANDS, main
+from relto.envelope.merkle import leaf_hash
 from relto.exchange.messages import FIRST_CHAIN, Batch, Receipt
 from relto.feeds.files import READERS
 from relto.item import parse_item
 from relto.labels import Label, banner, join, overall
 from relto.log.leaf import LeafRecord, commit, open_leaf
 from relto.node.home import Settings
-from relto.release.reasons import AS_HELD, REDUCED, REMEDIES, WHOLE, WITHHELD
+from relto.release.reasons import AS_HELD, REDUCED, REMEDIES, WHOLE, WITHDRAWN, WITHHELD
 from relto.strict import parse_canonical
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -82,7 +83,7 @@ def test_every_setting_has_its_entry_with_its_default() -> None:
 
 def test_every_reason_has_its_sentence_and_its_remedy() -> None:
     expected = {code: [text, REMEDIES[code]] for code, text in WITHHELD.items()}
-    expected |= {code: [text] for code, text in REDUCED.items()} | {AS_HELD: [WHOLE]}
+    expected |= {code: [text] for code, text in (REDUCED | WITHDRAWN).items()} | {AS_HELD: [WHOLE]}
     assert rows("reasons.md") == expected
 
 
@@ -162,3 +163,5 @@ def test_the_example_of_a_stream_chains() -> None:
     receipt = parse_canonical(block("spec/exchange.md", "receipt"), Receipt)
     assert batch.previous == FIRST_CHAIN
     assert (receipt.up_to_n, receipt.chain) == (batch.last_n, batch.chain)
+    entry = bytes.fromhex(block("spec/log.md", "entry").decode())
+    assert (receipt.log, receipt.log_size, receipt.log_root) == (1, 1, leaf_hash(entry).hex())

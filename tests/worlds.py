@@ -32,9 +32,14 @@ KINDS = {
     "cyber.bundle": "application/stix+json;version=2.1",
     "cyber.event": "application/vnd.misp+json",
     "cyber.vulnerability": "application/json",
+    "geospatial.scene": "application/json",
+    "geospatial.slice": "application/octet-stream",
     "maritime.detection": "application/geo+json",
+    "maritime.distress": "application/geo+json",
     "maritime.positions": "application/vnd.apache.parquet",
     "maritime.vessels": "application/vnd.apache.parquet",
+    "maritime.warning": "application/geo+json",
+    "military.track": "application/geo+json",
 }
 SUBJECTS = ("CABLE", "CT", "DPRK-MISSILE")
 PURPOSES = ("cable protection", "counter terrorism", "rescue")
@@ -216,6 +221,7 @@ def _grant(rng: Random, identity: str, tiers: Plain, ladder: Sequence[Plain], re
             "remove": _some(rng, FIELDS, 0.15),
             "purposes": _some(rng, PURPOSES, 0.5),
             "caveats": _some(rng, CAVEATS, 0.6),
+            "by": _some(rng, list(tiers), 0.15),
         }
         | delay
         | retention
@@ -251,6 +257,8 @@ def _reaches(clause: Plain, tiers: Plain, ladder: Sequence[Plain]) -> bool:
     """Whether the format takes the clause: each originator reaches a recipient by it, and each recipient is reached."""
     senders, readers = set(clause["from"]), _recipients(clause, tiers)
     if len(senders) == 1 and senders <= set(clause.get("to", ())):
+        return False
+    if len(readers) == 1 and set(clause.get("by", ())) == readers:
         return False
     readers -= senders if len(senders) == 1 else set()
     if "ceiling" not in clause or not readers:

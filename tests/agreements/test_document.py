@@ -576,6 +576,33 @@ def test_each_duty_of_a_grant_is_read() -> None:
     assert (grant.remove, grant.caveats) == (("properties.rf.pulse",), ("LICENCE:gov-partners-only",))
 
 
+def test_a_clause_may_be_for_a_hub_alone() -> None:
+    first = 'to = ["JPN", "KOR"]'
+    by = GOOD.replace(first, f'{first}\nby = ["IDN"]', 1)
+    assert (parse(GOOD).grants[0].by, parse(by).grants[0].by) == ((), ("IDN",))
+    (stranger,) = findings(by.replace('by = ["IDN"]', 'by = ["XXX"]'))
+    assert "XXX" in str(stranger)
+
+
+def test_a_clause_by_its_only_recipient_matches_nothing() -> None:
+    clause = 'from = ["JPN", "KOR"]\nto = ["IDN"]\nby = ["IDN"]'
+    (found,) = findings(
+        GOOD.replace('from = ["JPN", "KOR"]\nto = ["JPN", "KOR"]', clause, 1).replace(
+            '"SECRET"\nview', '"CONFIDENTIAL"\nview'
+        )
+    )
+    assert "only recipient" in str(found)
+
+
+def test_the_equal_of_several_levels_is_that_of_the_highest() -> None:
+    terms = parse(GOOD)
+    assert terms.equal_of(["KOR:III-KUP"], "JPN") == "HI"
+    assert terms.equal_of(["KOR:III-KUP", "JPN:GOKUHI"], "KOR") == "II-KUP"
+    assert terms.equal_of(["KOR:II-KUP"], "IDN") is None
+    assert terms.equal_of(["KOR:SECRET"], "JPN") is None
+    assert parse(GOOD.replace(KOREAN, 'KOR = { sends = ["II-KUP"] }')).equal_of(["JPN:GOKUHI"], "KOR") == "II-KUP"
+
+
 def test_what_is_not_said_of_passing_on_is_the_strictest() -> None:
     grant = parse(GOOD).grants[0]
     assert (grant.onward, grant.caveats, grant.tlp_ceiling) == (Onward("none"), (), "AMBER")

@@ -99,6 +99,20 @@ def test_quarantine_stops_a_party_and_hides_an_item_until_it_is_lifted(paired: R
     assert value(paired, "JPN", "quarantine", "ls") == [item]
 
 
+def test_a_route_by_a_relay_is_set_shown_and_taken_back(paired: Run) -> None:
+    assert value(paired, "JPN", "partner", "route", "PHL") == {"party": "PHL", "via": "", "only": False, "left": 0}
+    assert "no partner" in paired("JPN", "partner", "route", "PHL", "--via", "KOR", code=3).output
+    assert "relay to itself" in paired("JPN", "partner", "route", "PHL", "--via", "PHL", code=3).output
+    paired("JPN", "partner", "route", "PHL", "--via", "PHL", "--direct", code=2)
+    assert value(paired, "JPN", "partner", "route", "PHL", "--direct")["via"] == ""
+
+
+def test_a_relay_carries_for_partners_only_and_for_nobody_at_first(paired: Run) -> None:
+    assert value(paired, "JPN", "relay", "ls") == []
+    assert "not two partners" in paired("JPN", "relay", "allow", "PHL", "KOR", code=3).output
+    assert "not allowed" in paired("JPN", "relay", "deny", "PHL", "KOR", code=3).output
+
+
 def test_cedar_of_an_agreement_is_what_decides(paired: Run) -> None:
     found = value(paired, "JPN", "agreement", "show", "STRAIT", "--cedar")
     assert "law/third-party" in found["policy"] and "permit" in found["policy"] and "namespace Relto" in found["schema"]

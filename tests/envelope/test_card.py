@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 
 from relto.bounds import BOUNDS
 from relto.envelope import dsse
-from relto.envelope.card import CARD_TYPE, PartyCard, check_party, check_url, open_card, sign_card, succeeds
+from relto.envelope.card import (
+    CARD_TYPE,
+    PartyCard,
+    Revocation,
+    check_party,
+    check_url,
+    open_card,
+    sign_card,
+    succeeds,
+)
 from relto.envelope.keys import PrivateKeys, fingerprint
 from relto.errors import (
     ExpiredError,
@@ -76,6 +85,8 @@ def test_fields_stand_in_the_order_of_the_specification() -> None:
         "url",
         "issued_ms",
         "expires_ms",
+        "log",
+        "revoked",
     )
     assert canonical(CARD).startswith('{"v":1,"party":"JPN","name":"海上保安庁 Japan'.encode())
 
@@ -280,3 +291,62 @@ class TestSucceeds:
     def test_card_of_another_party(self) -> None:
         with pytest.raises(NotForUsError, match="PHL's card cannot follow JPN's"):
             succeeds(CARD, card_of(version=8, party="PHL"))
+
+    def test_newer_card_that_revokes_more_and_earlier(self) -> None:
+        old = card_of(node=ATTACKER.public, revoked=(Revocation(VOID, NOW_MS),))
+        more = tuple(sorted([Revocation(VOID, NOW_MS - 1), Revocation(fingerprint(ATTACKER.public), NOW_MS)]))
+        newer = card_of(version=8, log=2, revoked=more)
+        assert succeeds(old, newer) is newer
+
+    @pytest.mark.parametrize("revoked", [(), (Revocation("0000-0000-0000-0000-0000-0000", NOW_MS),)])
+    def test_revocation_taken_back(self, revoked: tuple[Revocation, ...]) -> None:
+        old = card_of(revoked=(Revocation(VOID, NOW_MS),))
+        with pytest.raises(ExpiredError, match="takes back"):
+            succeeds(old, card_of(version=8, revoked=revoked))
+        with pytest.raises(ExpiredError, match="takes back"):
+            succeeds(old, card_of(version=8, revoked=(Revocation(VOID, NOW_MS + 1),)))
+
+    def test_log_that_was_lost_and_is_counted_again(self) -> None:
+        with pytest.raises(ExpiredError, match="takes back"):
+            succeeds(card_of(log=2), card_of(version=8, log=1))
+
+
+VOID = fingerprint(PrivateKeys.from_seeds(bytes([7]) * 32, bytes([8]) * 32).public)
+
+
+def test_card_of_a_party_that_lost_nothing_says_nothing_of_it() -> None:
+    assert b"revoked" not in canonical(CARD) and b'"log"' not in canonical(CARD)
+    spelt = canonical(CARD)[:-1] + b',"log":1}'
+    with pytest.raises(MalformedError):
+        parse_canonical(spelt, PartyCard)
+
+
+def test_revocation_travels_signed() -> None:
+    card = card_of(log=2, revoked=(Revocation(VOID, NOW_MS),))
+    found = open_card(sign_card(card, AUTHORITY), now_ms=NOW_MS, pinned=PINNED)
+    assert found == card
+    assert found.void_since_ms(NODE.public) is None
+    assert found.void_since_ms(PrivateKeys.from_seeds(bytes([7]) * 32, bytes([8]) * 32).public) == NOW_MS
+
+
+@pytest.mark.parametrize(
+    "revoked",
+    [
+        (Revocation("", NOW_MS),),
+        (Revocation(VOID.lower(), NOW_MS),),
+        (Revocation(VOID, -1),),
+        (Revocation(VOID, NOW_MS), Revocation(VOID, NOW_MS + 1)),
+        (Revocation("ZZZZ-ZZZZ-ZZZZ-ZZZZ-ZZZZ-ZZZZ", NOW_MS), Revocation(VOID, NOW_MS)),
+        (Revocation(fingerprint(NODE.public), NOW_MS),),
+        tuple(Revocation(f"0000-0000-0000-0000-0000-{at:04}", NOW_MS) for at in range(BOUNDS.card_logs + 1)),
+    ],
+)
+def test_revocation_that_is_none(revoked: tuple[Revocation, ...]) -> None:
+    with pytest.raises(MalformedError):
+        card_of(revoked=revoked)
+
+
+@pytest.mark.parametrize("log", [0, -1, BOUNDS.card_logs + 1])
+def test_log_number_that_is_none(log: int) -> None:
+    with pytest.raises(MalformedError):
+        card_of(log=log)

@@ -411,3 +411,50 @@ def test_party_that_is_none_gets_no_keyring(place: Path) -> None:
     with pytest.raises(MalformedError):
         FileKeyring.create(place, "phl", now_ms=NOW_MS)
     assert not place.exists()
+
+
+def test_new_keys_under_the_same_authority(keyring: FileKeyring, place: Path) -> None:
+    old_node, old_sealing = keyring.node().public, keyring.sealing().public_bytes()
+    past = keyring.renew(now_ms=NOW_MS + 1, hostnames=["node.example"])
+    again = FileKeyring.open(place)
+    assert again.authority().public == FileKeyring.open(past).authority().public
+    assert FileKeyring.open(past).node().public == old_node
+    assert again.node().public == keyring.node_public() != old_node
+    assert again.sealing().public_bytes() != old_sealing
+    assert sorted(path.name for path in place.iterdir()) == sorted(FILES)
+    assert not place.with_name("keys.next").exists()
+
+
+def test_new_keys_where_the_authority_is_kept_elsewhere(keyring: FileKeyring, place: Path) -> None:
+    kept = (place / "authority.key").read_bytes()
+    (place / "authority.key").unlink()
+    keyring.renew(now_ms=NOW_MS)
+    again = FileKeyring.open(place)
+    assert again.authority_public == keyring.authority_public
+    with pytest.raises(OurError, match="cannot be opened"):
+        again.authority()
+    (place / "authority.key").write_bytes(kept)
+    (place / "authority.key").chmod(0o600)
+    assert signs(again.authority())
+
+
+def test_a_lost_node_gets_new_keys_from_its_kept_authority(tmp_path: Path) -> None:
+    lost = FileKeyring.create(tmp_path / "a", "PHL", now_ms=NOW_MS, passphrase=PASSPHRASE)
+    kept = (tmp_path / "a" / "authority.key").read_bytes()
+    for wrong in (None, PASSPHRASE + b"!"):
+        with pytest.raises(OurError):
+            FileKeyring.create(tmp_path / "b", "PHL", now_ms=NOW_MS, authority=kept, passphrase=wrong)
+    with pytest.raises(OurError, match="not the authority keys of JPN"):
+        FileKeyring.create(tmp_path / "b", "JPN", now_ms=NOW_MS, authority=kept, passphrase=PASSPHRASE)
+    assert not (tmp_path / "b").exists()
+    found = FileKeyring.create(tmp_path / "b", "PHL", now_ms=NOW_MS, authority=kept, passphrase=PASSPHRASE)
+    assert found.authority(PASSPHRASE).public == lost.authority_public
+    assert found.node().public != lost.node().public
+
+
+def test_new_keys_never_take_the_place_of_older_old_ones(keyring: FileKeyring, place: Path) -> None:
+    place.with_name(f"keys.old-{fingerprint(keyring.node_public())[:9]}").mkdir()
+    before = keyring.node().public
+    with pytest.raises(OurError, match="is there already"):
+        keyring.renew(now_ms=NOW_MS)
+    assert FileKeyring.open(place).node().public == before

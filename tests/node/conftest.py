@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from relto.exercise.network import Network
 from relto.node.ingest import Defaults, ingest
 from relto.node.node import Node
-from relto.store import streams
+from relto.store.books import SqlBooks
 from relto.store.schema import arrivals, inbounds, items
 
 START = "2026-11-02T06:00:00Z"
@@ -49,7 +49,7 @@ def publish(node: Node, *numbers: int, **defaults: Any) -> None:
 
 def state(network: Network, party: str, peer: str) -> tuple[Any, ...]:
     """What a refused page must leave alone: how many items and proofs are held, and the row of the peer's stream."""
-    with network.nodes[party].database.read() as connection:
+    with network.nodes[party].store.database.read() as connection:
         counts = [connection.execute(select(func.count()).select_from(each)).scalar() for each in (items, arrivals)]
         row = connection.execute(select(inbounds).where(inbounds.c.peer == peer)).first()
-        return (*counts, tuple(row) if row else None, streams.inbound(connection, peer))
+        return (*counts, tuple(row) if row else None, SqlBooks(connection).inbound(peer))

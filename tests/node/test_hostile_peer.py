@@ -23,8 +23,13 @@ from relto.envelope.keys import Signer
 from relto.envelope.merkle import leaf_hash, root
 from relto.envelope.seal import Sealed, seal, unseal
 from relto.errors import NotForUsError, PeerError, ProofError, ReltoError, SignatureError
-from relto.exchange.messages import Batch, Receipt, sign_receipt
+from relto.exchange import receive
+from relto.exchange.books import Inbound
+from relto.exchange.documents import parse
+from relto.exchange.messages import FIRST_CHAIN, Batch, Receipt, sign_receipt
 from relto.exchange.page import LogProof, Sent, log_origin, sha256, write_page
+from relto.exchange.receive import TermsUnknownError
+from relto.exchange.steps import Documents, Growth, Pages, Receipts
 from relto.exercise.network import Network
 from relto.item import AgreementRef, Header, new_item
 from relto.keyring.files import FileKeyring
@@ -32,21 +37,21 @@ from relto.keyring.tls import issue_leaf
 from relto.labels import Handling
 from relto.log.checkpoint import Checkpoint, sign_checkpoint
 from relto.log.leaf import LeafRecord, commit, record_bytes
-from relto.node import receive
 from relto.node.home import entropy
-from relto.node.receive import PAGES, RECEIPTS, TermsUnknownError
-from relto.node.run import AGREEMENTS
-from relto.node.share import share_all
+from relto.node.node import Node
+from relto.node.run import share
+from relto.peers.asking import PATHS
 from relto.peers.https import RefusedError
 from relto.peers.tls import client_context
-from relto.store import parties, records, streams
-from relto.store.records import Selection, count
+from relto.store.books import SqlBooks
+from relto.store.records import Selection
 from relto.store.schema import pages, partners
 from relto.store.schema import streams as stream_table
 from tests.node.conftest import START, agreement, publish, state
 
 PARTIES = ("USA", "JPN", "PHL")
-ROUTES = (("GET", PAGES), ("POST", RECEIPTS), ("GET", AGREEMENTS))
+PAGES, RECEIPTS, DOCUMENTS, GROWTH = (PATHS[form] for form in (Pages, Receipts, Documents, Growth))
+ROUTES = (("GET", PAGES), ("POST", RECEIPTS), ("GET", DOCUMENTS), ("GET", GROWTH))
 _Decode = msgspec.msgpack.decode
 _encode = msgspec.msgpack.encode
 
@@ -60,7 +65,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     made.settle()
     for number in (1, 2):
         publish(made.nodes["USA"], number, tlp="AMBER")
-        while share_all(made.nodes["USA"]):
+        while share(made.nodes["USA"]):
             pass
     while made.pull("PHL", "USA"):
         pass
@@ -68,9 +73,13 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     made.close()
 
 
+def accept(node: Node, peer: str, page: bytes) -> tuple[int, Inbound]:
+    return node.run(receive.accept(node.core, peer, page))
+
+
 def page_of(network: Network, to: str, after_n: int = 0) -> bytes:
-    with network.nodes["USA"].database.read() as connection:
-        page = streams.page_after(connection, to, after_n)
+    with network.nodes["USA"].store.read() as books:
+        page = books.page_after(to, after_n)
     assert page is not None
     return page
 
@@ -85,25 +94,25 @@ def unchanged(network: Network, party: str, peer: str = "USA") -> Iterator[None]
 def refused(network: Network, page: bytes, error: type[ReltoError] = PeerError, to: str = "JPN") -> PeerError:
     """USA's server gives this page to a party that pulls: it is refused for this reason and leaves no trace."""
     usa = network.nodes["USA"]
-    with network.nodes[to].database.read() as connection:
-        stream_end = streams.inbound(connection, "USA").next_n
+    with network.nodes[to].store.read() as books:
+        stream_end = books.inbound("USA").next_n
     where = (pages.c.recipient == to) & (pages.c.first_n == stream_end)
-    with usa.database.read() as connection:
+    with usa.store.database.read() as connection:
         kept = connection.execute(select(pages.c.content).where(where)).scalar()
     swap = update(pages).where(where)
     if kept is None:
         row = {"recipient": to, "first_n": stream_end, "last_n": stream_end, "chain": "", "created_ms": 0}
-        usa.database.write(lambda c: c.execute(pages.insert().values(content=page, **row)))
+        usa.store.database.write(lambda c: c.execute(pages.insert().values(content=page, **row)))
     else:
-        usa.database.write(lambda c: c.execute(swap.values(content=page)))
+        usa.store.database.write(lambda c: c.execute(swap.values(content=page)))
     try:
         with unchanged(network, to), pytest.raises(error) as found:
             network.pull(to, "USA")
     finally:
         if kept is None:
-            usa.database.write(lambda c: c.execute(delete(pages).where(where)))
+            usa.store.database.write(lambda c: c.execute(delete(pages).where(where)))
         else:
-            usa.database.write(lambda c: c.execute(swap.values(content=kept)))
+            usa.store.database.write(lambda c: c.execute(swap.values(content=kept)))
     assert isinstance(found.value, PeerError)
     return found.value
 
@@ -111,13 +120,13 @@ def refused(network: Network, page: bytes, error: type[ReltoError] = PeerError, 
 def opened(network: Network, page: bytes, to: str) -> list[bytes]:
     magic, named, batch, enc, parts = _Decode(page)
     context = f"{magic}\n{named}\n{batch}".encode()
-    return list(unseal(Sealed(enc, tuple(parts)), key=network.nodes[to].sealing, context=context))
+    return list(unseal(Sealed(enc, tuple(parts)), key=network.nodes[to].core.sealing, context=context))
 
 
 def sealed(network: Network, parts: list[bytes], batch: str, to: str = "JPN", named: str = "JPN") -> bytes:
     """Anybody can seal for a party: only its public key is needed."""
     magic = "relto-page/1"
-    key = network.nodes[to].sealing.public_bytes()
+    key = network.nodes[to].core.sealing.public_bytes()
     found = seal(parts, recipient=key, context=f"{magic}\n{named}\n{batch}".encode(), content_key=entropy(32))
     return _encode([magic, named, batch, found.enc, list(found.parts)])
 
@@ -132,7 +141,7 @@ def forged(
 ) -> bytes:
     """A page for JPN made from nothing, right in all but what is asked for: the releaser has its keys and its log."""
     _, *releases = opened(network, page_of(network, "PHL"), "PHL")
-    header_bytes, content, record, _ = _Decode(releases[0])
+    header_bytes, content, record, *_ = _Decode(releases[0])
     header = msgspec.json.decode(header_bytes, type=Header)
     assert header.release is not None
     both = tuple(ref for ref in header.release.agreements if ref.id == "ALL")
@@ -163,13 +172,13 @@ def forged(
         first_n=1,
         count=1,
         root=root([leaf_hash(item.header_bytes)]).hex(),
-        previous=streams.FIRST_CHAIN,
+        previous=FIRST_CHAIN,
         log_start=0,
         created_ms=network.clock.now_ms(),
     )
     note = sign_checkpoint(Checkpoint(log_origin(by), 1, root([entry])), keys, by)
     sent = [Sent(item.header_bytes, content, record_bytes(leaf), salt)]
-    recipient = network.nodes["JPN"].sealing.public_bytes()
+    recipient = network.nodes["JPN"].core.sealing.public_bytes()
     page, _ = write_page(
         batch, sent, LogProof(note, (), (), 0), node=keys, recipient=recipient, content_key=entropy(32)
     )
@@ -195,20 +204,20 @@ def test_the_forger_can_make_a_page_that_is_taken_when_nothing_is_wrong_with_it(
     class UndoneError(Exception):
         pass
 
-    original = jpn.database.write
+    original = jpn.store.write
 
     def never(job: Any) -> Any:
-        def look(connection: Any) -> None:
-            raise UndoneError(job(connection)[0])
+        def look(books: SqlBooks) -> None:
+            raise UndoneError(job(books)[0])
 
         return original(look)
 
-    jpn.database.write = never  # type: ignore[method-assign]
+    jpn.store.write = never  # type: ignore[method-assign]
     try:
         with pytest.raises(UndoneError, match="1"):
-            receive.accept(jpn, "USA", forged(network))
+            accept(jpn, "USA", forged(network))
     finally:
-        del jpn.database.write
+        del jpn.store.write
     assert state(network, "JPN", "USA") == before
 
 
@@ -229,7 +238,7 @@ def test_a_page_redirected_by_sealing_it_anew(network: Network) -> None:
 def test_a_page_of_another_party_passed_on_as_ones_own(network: Network) -> None:
     page = page_of(network, "JPN")
     with unchanged(network, "JPN", "PHL"), pytest.raises(SignatureError):
-        receive.accept(network.nodes["JPN"], "PHL", page)
+        accept(network.nodes["JPN"], "PHL", page)
 
 
 def test_a_page_replayed(network: Network) -> None:
@@ -262,7 +271,7 @@ def test_a_page_with_any_one_flipped_bit(network: Network) -> None:
             spoilt = bytearray(page)
             spoilt[draw.randrange(len(page))] ^= 1 << draw.randrange(8)
             with pytest.raises(PeerError):
-                receive.accept(network.nodes["JPN"], "USA", bytes(spoilt))
+                accept(network.nodes["JPN"], "USA", bytes(spoilt))
 
 
 def test_a_page_with_one_flipped_bit_under_a_fresh_seal(network: Network) -> None:
@@ -280,7 +289,7 @@ def test_a_page_with_one_flipped_bit_under_a_fresh_seal(network: Network) -> Non
                     continue
                 changed = sealed(network, [_encode(values[0]), _encode(values[1]), *parts[2:]], batch)
                 with pytest.raises(PeerError):
-                    receive.accept(network.nodes["JPN"], "USA", changed)
+                    accept(network.nodes["JPN"], "USA", changed)
                 refusals += 1
     assert refusals >= 6 * 7
     assert refused(network, sealed(network, [parts[0], parts[1], parts[1]], batch))
@@ -360,28 +369,32 @@ def test_a_release_made_before_the_agreement_began(network: Network) -> None:
 def receipts(network: Network) -> dict[str, tuple[bytes, str]]:
     """By the attack: the envelope that PHL posts, and the one word that it is answered."""
     usa, phl, jpn = (network.nodes[party] for party in PARTIES[:1] + PARTIES[2:] + PARTIES[1:2])
-    with usa.database.read() as connection:
-        stream = streams.stream(connection, "PHL")
-        first = streams.chain_at(connection, "PHL", 1)
+    with usa.store.read() as books:
+        stream = books.stream("PHL")
+        first = books.chain_at("PHL", 1)
+        head = books.head()
     assert stream is not None and first is not None
-    good = Receipt(v=1, by="PHL", to="USA", up_to_n=2, chain=stream.chain, time_ms=usa.now_ms())
+    good = Receipt(1, "PHL", "USA", 2, stream.chain, 1, head.size, head.root.hex(), usa.now_ms())
     change = msgspec.structs.replace
     return {
         "wrong chain": (sign_receipt(change(good, chain="0" * 64), phl.signer), "malformed"),
         "chain of another place": (sign_receipt(change(good, chain=first), phl.signer), "malformed"),
         "beyond the end": (sign_receipt(change(good, up_to_n=3), phl.signer), "malformed"),
         "before the beginning": (sign_receipt(change(good, up_to_n=-1), phl.signer), "malformed"),
+        "root that the log never had": (sign_receipt(change(good, log_root="0" * 64), phl.signer), "malformed"),
+        "size that the log never had": (sign_receipt(change(good, log_size=head.size + 1), phl.signer), "malformed"),
+        "root of no form": (sign_receipt(change(good, log_root=""), phl.signer), "malformed"),
         "signed by another party": (sign_receipt(good, jpn.signer), "signature"),
         "in the name of another party": (sign_receipt(change(good, by="JPN"), phl.signer), "misdirected"),
         "for another party": (sign_receipt(change(good, to="JPN"), phl.signer), "misdirected"),
         "of no form": (b"{}", "malformed"),
-        "too long": (b" " * (300 * 1024), "malformed"),
+        "too long": (b" " * (300 * 1024), "too large"),
     }
 
 
 def stream_row(network: Network, recipient: str) -> Any:
-    with network.nodes["USA"].database.read() as connection:
-        return streams.stream(connection, recipient)
+    with network.nodes["USA"].store.read() as books:
+        return books.stream(recipient)
 
 
 def test_false_receipts(network: Network) -> None:
@@ -484,8 +497,8 @@ def test_a_partner_is_refused_from_the_moment_it_is_removed_even_on_an_open_conn
     network: Network, method: str, path: str
 ) -> None:
     usa = network.nodes["USA"]
-    with usa.database.read() as connection:
-        kept = parties.partner(connection, "JPN")
+    with usa.store.read() as books:
+        kept = books.partner("JPN")
     assert kept is not None
     with network.client("JPN", "USA") as client:
         call = (lambda: client.get(path)) if method == "GET" else (lambda: client.post(path, b"{}"))
@@ -494,14 +507,14 @@ def test_a_partner_is_refused_from_the_moment_it_is_removed_even_on_an_open_conn
 
         def remove(connection: Any) -> None:
             connection.execute(delete(partners).where(partners.c.party == "JPN"))
-            parties.rules_changed(connection)
+            SqlBooks(connection).rules_changed()
 
-        usa.database.write(remove)
+        usa.store.database.write(remove)
         try:
             with pytest.raises(RefusedError) as found:
                 call()
         finally:
-            usa.database.write(lambda connection: parties.keep_partner(connection, kept))
+            usa.store.write(lambda books: books.keep_partner(kept))
     assert found.value.status == 403
     assert found.value.reason == f'USA answers 403 \'{{"error":"unknown party"}}\' to {path}.'
 
@@ -522,19 +535,19 @@ def test_an_item_that_is_held_back_and_one_that_is_not_held_are_answered_alike(n
     ends = [{"after": str(n)} for n in (2, 3, 4)]
     before = [raw(network, PAGES, **end) for end in ends]
     publish(usa, 3, rel_to=("PHL",))
-    while share_all(usa):
+    while share(usa):
         pass
     assert stream_row(network, "PHL").next_n == 4 and stream_row(network, "JPN").next_n == 3
     assert [raw(network, PAGES, **end) for end in ends] == before
-    with usa.database.read() as connection:
-        assert count(connection, Selection(), usa.reading()) == 3
-        held = [row.header for row in records.after(connection, 0, 9)]
+    with usa.store.read() as books:
+        assert books.count(Selection(), usa.reading()) == 3
+        held = [row.header for row in books.after(0, 9)]
     for reference in (msgspec.json.decode(held[-1])["id"], "0" * 32):
-        for path in ("items", "pages", "agreements"):
+        for path in ("items", "pages", "documents", "growth"):
             status, headers, body = raw(network, f"/exchange/v1/{path}/{reference}")
             assert (status, body) == (404, b"Not Found"), reference
             assert headers.keys() <= {"content-length", "content-type"}
-    with usa.database.read() as connection:
+    with usa.store.database.read() as connection:
         rows = connection.execute(select(stream_table.c.recipient)).scalars().all()
     assert sorted(rows) == ["JPN", "PHL"]
     network.pull("PHL", "USA")
@@ -557,5 +570,5 @@ def test_a_number_where_no_page_ends(network: Network, text: str) -> None:
 
 
 def test_a_party_is_not_told_of_agreements_of_others(network: Network) -> None:
-    _, _, body = raw(network, AGREEMENTS)
-    assert len(msgspec.json.decode(body)["envelopes"]) == 1
+    _, _, body = raw(network, DOCUMENTS)
+    assert len(parse(body).agreements) == 1

@@ -14,16 +14,18 @@ from sqlalchemy import delete, select, update
 from relto.clock import DAY_MS, FixedClock, parse_utc
 from relto.envelope.keys import fingerprint
 from relto.errors import OurError, PeerError, ReltoError
+from relto.exchange.answer import answer
+from relto.exchange.books import Stored
+from relto.exchange.steps import Pages
 from relto.exercise.network import Network
 from relto.item import parse_item
-from relto.node import agree, answer, audit, pair, read
+from relto.node import agree, audit, pair, read
 from relto.node.ingest import Defaults, ingest
 from relto.node.node import Node
-from relto.node.receive import PAGES
-from relto.node.share import share_all
+from relto.node.run import share
+from relto.peers.asking import PATHS
 from relto.peers.https import RefusedError
-from relto.store import records, releaselog, streams
-from relto.store.records import Selection, Stored
+from relto.store.records import Selection
 from relto.store.schema import checkpoints, items, leaves, tiles
 from tests.node.conftest import START, agreement, detection, publish
 
@@ -43,8 +45,10 @@ def sign(network: Network, name: str = "ALL", **terms: str) -> None:
 
 def everything(node: Node) -> list[Stored]:
     """All rows, whoever may read them."""
-    with node.database.read() as connection:
-        return records.by_seq(connection, list(connection.execute(select(items.c.seq)).scalars()))
+    with node.store.database.read() as connection:
+        seqs = list(connection.execute(select(items.c.seq)).scalars())
+    with node.store.read() as books:
+        return books.by_seq(seqs)
 
 
 def id_of(stored: Stored) -> str:
@@ -94,7 +98,8 @@ def test_an_agreement_that_not_all_have_signed_releases_nothing(network: Network
     publish(usa, 1)
     publish(jpn, 2)
     assert network.settle() == 0
-    assert answer.page(usa, "JPN", 0) == answer.page(jpn, "USA", 0) == b""
+    first = Pages(after=0)
+    assert usa.run(answer(usa.core, "JPN", first)) == jpn.run(answer(jpn.core, "USA", first)) == b""
     stored = everything(usa)[0]
     assert read.verdicts(usa, stored)["JPN"].reasons == ("NO_AGREEMENT",)
     signed = agree.countersign(jpn, "ALL", 1)
@@ -110,18 +115,18 @@ def test_a_partner_whose_card_is_over_gets_nothing_until_it_has_a_new_one(networ
     usa = network.nodes["USA"]
     later(network, pair.CARD_DAYS * DAY_MS - 1)
     publish(usa, 1)
-    assert share_all(usa) == 1
+    assert share(usa) == 1
     later(network, 1)
     publish(usa, 2)
-    assert share_all(usa) == 0
-    with usa.database.read() as connection:
-        stream = streams.stream(connection, "JPN")
+    assert share(usa) == 0
+    with usa.store.read() as books:
+        stream = books.stream("JPN")
     assert stream is not None and stream.next_n == 2
     assert read.log_records(usa, limit=10)[-1].n == 1
     # JPN knows a newer card of USA, so it can still ask; USA does not answer it
     renew(network, "USA", "JPN")
     with network.client("JPN", "USA") as client, pytest.raises(RefusedError, match=r"403 .*unknown party"):
-        client.get(PAGES, {"after": 0})
+        client.get(PATHS[Pages], {"after": 0})
     renew(network, "JPN", "USA")
     assert network.settle() == 2
 
@@ -147,17 +152,17 @@ def test_what_is_over_its_retention_is_hidden_everywhere_then_purged(network: Ne
     assert read.find(jpn, item_id[:8]) == stored
     later(network, 1)
     assert read.listing(jpn, Selection()) == ([], 0)
-    with jpn.database.read() as connection:
-        assert records.find(connection, item_id, jpn.reading()) == []
-        assert records.starting_with(connection, item_id[:8], jpn.reading()) == []
-        assert records.holdings(connection, jpn.reading()) == []
+    with jpn.store.read() as books:
+        assert books.find(item_id, jpn.reading()) == []
+        assert books.starting_with(item_id[:8], jpn.reading()) == []
+        assert books.holdings(jpn.reading()) == []
     for ask in (read.find, audit.prove):
         with pytest.raises(OurError):
             ask(jpn, item_id)
     with pytest.raises(OurError):
         read.why(jpn, item_id, "USA")
     assert everything(jpn) == [stored]
-    assert jpn.database.write(lambda connection: records.purge(connection, jpn.now_ms())) == 1
+    assert jpn.store.write(lambda books: books.purge(jpn.now_ms())) == 1
     assert everything(jpn) == []
     assert len(everything(network.nodes["USA"])) == 1
 
@@ -250,8 +255,8 @@ def change_entry(node: Node) -> None:
 
 def change_leaf_and_entry(node: Node) -> None:
     """A forger who can write the store makes leaf and entry fit each other; the tiles do not follow."""
-    with node.database.read() as connection:
-        _, _, leaf = releaselog.opened(connection, 1, 1)[0]
+    with node.store.read() as books:
+        _, _, leaf = books.opened(1, 1)[0]
     record = msgspec.json.decode(leaf.record, type=read.LeafRecord)
     other = msgspec.structs.replace(leaf, record=audit.canonical(msgspec.structs.replace(record, to="PHL")))
     changed = update(leaves).where(leaves.c.index == 1)
@@ -260,7 +265,7 @@ def change_leaf_and_entry(node: Node) -> None:
 
 def add_leaf(node: Node) -> None:
     """A decision that no signed head counts."""
-    with node.database.read() as connection:
+    with node.store.database.read() as connection:
         row = dict(connection.execute(select(leaves).where(leaves.c.index == 1)).one()._mapping)
     _edit(node, leaves.insert().values(row | {"index": 3}))
 
@@ -290,14 +295,14 @@ def change_root(node: Node) -> None:
 
 
 def change_note(node: Node) -> None:
-    with node.database.read() as connection:
-        note = releaselog.head(connection).note
+    with node.store.read() as books:
+        note = books.head().note
     _edit(node, update(checkpoints).where(checkpoints.c.size == 3).values(note=note.replace(b"\n3\n", b"\n2\n", 1)))
 
 
 def change_note_for_an_older_one(node: Node) -> None:
     """Signed by this very node, of another size."""
-    with node.database.read() as connection:
+    with node.store.database.read() as connection:
         older = connection.execute(select(checkpoints.c.note).where(checkpoints.c.size == 2)).scalar_one()
     _edit(node, update(checkpoints).where(checkpoints.c.size == 3).values(note=older))
 
@@ -308,15 +313,15 @@ def remove_note(node: Node) -> None:
 
 
 def _change_first_tile(node: Node, prefix: str) -> None:
-    with node.database.read() as connection:
-        path = next(each for each in releaselog.tile_paths(connection) if each.startswith(prefix))
-        content = releaselog.tile(connection, path)
+    with node.store.read() as books:
+        path = next(each for each in books.tile_paths() if each.startswith(prefix))
+        content = books.tile(path)
     assert content
     _edit(node, update(tiles).where(tiles.c.path == path).values(content=content[:-1] + bytes([content[-1] ^ 1])))
 
 
 def _edit(node: Node, statement: Any) -> None:
-    assert node.database.write(lambda connection: connection.execute(statement).rowcount) >= 1
+    assert node.store.database.write(lambda connection: connection.execute(statement).rowcount) >= 1
 
 
 CHANGES = (
@@ -342,10 +347,10 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Any:
     network = Network(tmp_path_factory.mktemp("logged"), ("USA", "JPN"), FixedClock(parse_utc(START)))
     network.conclude([("all.toml", agreement("ALL", ("USA", "JPN")))])
     usa = network.nodes["USA"]
-    share_all(usa)
+    share(usa)
     for numbers in ((1, 2), (3,)):
         publish(usa, *numbers)
-        while share_all(usa):
+        while share(usa):
             pass
     yield usa
     network.close()
@@ -355,7 +360,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_the_log_check_finds(logged: Node, change: Callable[[Node], None]) -> None:
     assert audit.check_log(logged).size == 3
     tables = (leaves, tiles, checkpoints)
-    with logged.database.read() as connection:
+    with logged.store.database.read() as connection:
         kept = {table: [dict(row._mapping) for row in connection.execute(select(table))] for table in tables}
     try:
         change(logged)
@@ -368,5 +373,5 @@ def test_the_log_check_finds(logged: Node, change: Callable[[Node], None]) -> No
                 connection.execute(delete(table))
                 connection.execute(table.insert(), rows)
 
-        logged.database.write(restore)
+        logged.store.database.write(restore)
     assert audit.check_log(logged).size == 3

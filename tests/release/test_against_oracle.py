@@ -77,6 +77,7 @@ def real(world: World, question: Question) -> dict[str, Any]:
         "regions": sorted(region.name for region in decision.regions),
         "grant": decision.rules[0] if decision.rules else "",
         "removed_portions": sorted(answer.removed_portions),
+        "marks": sorted(mark.level for mark in decision.marks if mark.policy == question.holder),
     }
 
 

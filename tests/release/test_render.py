@@ -9,10 +9,11 @@ import pyarrow as pa
 import pytest
 
 from relto.agreements.terms import Region
+from relto.bounds import BOUNDS
 from relto.columns import read_table, write_table
 from relto.item import Duties, Place, View, new_item
 from relto.kinds.spec import shipped_kinds
-from relto.labels import Handling, Label
+from relto.labels import Handling, Label, Marking, handling
 from relto.release.decide import Decision, ItemDecision
 from relto.release.render import Rendition, render
 
@@ -51,6 +52,23 @@ def test_a_reduced_record_holds_nothing_over_its_view(view: View, precision_m: i
     if precision_m:
         assert b"12.345" not in found.content and b"remarks" not in found.content
         assert found.place != POINT
+
+
+def test_the_holders_marks_are_added_to_the_label_and_take_nothing_away() -> None:
+    mark = Marking("USA", "CONFIDENTIAL", "CONFIDENTIAL")
+    assert rendered("maritime.detection", RECORD, "full").label == Label(Handling(), ("JPN",))
+    marked = rendered("maritime.detection", RECORD, "full", marks=(mark,))
+    assert marked.label == Label(Handling(markings=(mark,)), ("JPN",))
+    assert marked.content == RECORD
+
+
+def test_a_label_that_has_no_room_for_the_mark_stays() -> None:
+    full = handling(markings=tuple(Marking("JPN", f"L{n}", "L") for n in range(BOUNDS.label_values)))
+    item = new_item(id="0" * 32, kind="maritime.detection", origin="JPN", observed_ms=0, content=RECORD,
+                    label=Label(full, ("JPN",)), media_type="application/geo+json", place=POINT)  # fmt: skip
+    decision = Decision("full", Duties(), (), (), (), (), (), "", marks=(Marking("USA", "C", "C"),))
+    answer = render(item, ItemDecision(decision, ()), KINDS["maritime.detection"])
+    assert answer.decision.reasons == ("RENDER_CHECK_FAILED",)
 
 
 def test_unknown_fields_leave_in_the_full_exact_view_only() -> None:

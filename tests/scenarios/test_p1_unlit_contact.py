@@ -9,14 +9,17 @@ from typing import Any
 import pytest
 
 from relto.clock import FixedClock, parse_utc
+from relto.exchange.answer import answer
+from relto.exchange.books import Stored
+from relto.exchange.steps import Pages
 from relto.exercise.network import Network
 from relto.item import Header, parse_item
-from relto.node import answer, read
+from relto.node import read
 from relto.node.ingest import Defaults, ingest
-from relto.node.receive import PAGES
+from relto.node.node import Node
+from relto.peers.asking import PATHS
 from relto.release.grid import snap
-from relto.store import records, streams
-from relto.store.records import Reading, Stored
+from relto.store.records import Reading, Selection
 
 LAT, LON = 12.34567, 120.45678
 FEATURE = {
@@ -50,13 +53,17 @@ def network(make_network: Any) -> Network:
 
 
 def held(network: Network, party: str) -> list[Stored]:
-    with network.nodes[party].database.read() as connection:
-        return records.after(connection, 0, 100)
+    with network.nodes[party].store.read() as books:
+        return books.after(0, 100)
 
 
 def reasons(network: Network, recipient: str) -> set[str]:
-    with network.nodes["USA"].database.read() as connection:
-        return {reason for to, _, reason, _ in streams.tallied(connection) if to == recipient}
+    with network.nodes["USA"].store.read() as books:
+        return {reason for to, _, reason, _ in books.tallied() if to == recipient}
+
+
+def page_for(node: Node, to: str, after_n: int) -> bytes:
+    return node.run(answer(node.core, to, Pages(after_n)))
 
 
 def told(stored: Stored) -> tuple[Header, dict[str, Any]]:
@@ -108,7 +115,7 @@ def test_phl_may_pass_it_neither_to_vnm_nor_to_idn(network: Network) -> None:
     assert read.why(phl, item_id, "VNM").decision.reasons == ("NO_AGREEMENT",)
     assert read.why(phl, item_id, "IDN").decision.reasons == ("ONWARD_CONSENT_MISSING",)
     network.settle()
-    assert answer.page(phl, "IDN", 0) == b"" and answer.page(phl, "VNM", 0) == b""
+    assert page_for(phl, "IDN", 0) == b"" and page_for(phl, "VNM", 0) == b""
     log = read.log_records(phl, limit=10)
     assert [(each.to, each.verdict, each.reasons) for each in log] == [
         ("VNM", "WITHHELD", ("NO_AGREEMENT",)),
@@ -136,7 +143,7 @@ def test_the_exact_position_is_in_no_byte_sent(network: Network, party: str) -> 
     clock.set(parse_utc("2026-10-20T09:00:00Z"))
     network.settle()
     with network.client(party, "USA") as client:
-        page = client.get(PAGES, {"after": 0})
+        page = client.get(PATHS[Pages], {"after": 0})
     (stored,) = held(network, party)
     database = (network.places[party].home / "relto.db").read_bytes()
     database += (network.places[party].home / "relto.db-wal").read_bytes()
@@ -149,6 +156,5 @@ def test_the_exact_position_is_in_no_byte_sent(network: Network, party: str) -> 
 
 
 def test_a_local_reader_sees_what_may_be_read(network: Network) -> None:
-    with network.nodes["PHL"].database.read() as connection:
-        now = Reading(network.clock.now_ms())
-        assert records.count(connection, records.Selection(), now) == 1
+    with network.nodes["PHL"].store.read() as books:
+        assert books.count(Selection(), Reading(network.clock.now_ms())) == 1

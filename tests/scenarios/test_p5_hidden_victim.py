@@ -1,4 +1,4 @@
-"""Acceptance scenario P5 through real nodes, mutual TLS between them, the clock injected: outcomes 1 and 2."""
+"""Acceptance scenario P5 through real nodes, mutual TLS between them, the clock injected: outcomes 1, 2 and 3."""
 
 from __future__ import annotations
 
@@ -9,25 +9,32 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpx
 import msgspec
 import pytest
 import stix2
 from stix2validator import ValidationOptions, validate_string
 
-from relto.clock import FixedClock, parse_utc
+from relto.api.exchange import exchange_app
+from relto.api.pages import pages_app
+from relto.clock import DAY_MS, FixedClock, parse_utc
 from relto.envelope.seal import Sealed, unseal
+from relto.exchange.answer import answer
+from relto.exchange.books import Stored
+from relto.exchange.steps import Pages
 from relto.exercise.network import Network
 from relto.exercise.scenario import cyber
 from relto.item import Header, parse_item
 from relto.labels import REL_TO, Category, Handling
 from relto.log.leaf import LeafRecord
-from relto.node import answer, audit, read
+from relto.node import audit, read, revise
 from relto.node.ingest import Defaults, ingest
-from relto.node.receive import PAGES
+from relto.node.node import Node
+from relto.node.run import Runner, share
+from relto.peers.asking import PATHS
 from relto.release.classes import classify, classify_portions
 from relto.release.stix_graph import HELD_BACK
-from relto.store import records
-from relto.store.records import Stored
+from relto.store.records import Selection
 
 SEED = 7
 AT = "2026-11-02T06:00:00Z"
@@ -59,9 +66,13 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
 
 
 def held(network: Network, party: str, origin: str = "JPN") -> list[Stored]:
-    with network.nodes[party].database.read() as connection:
-        found = records.after(connection, 0, 100)
+    with network.nodes[party].store.read() as books:
+        found = books.after(0, 100)
     return [each for each in found if parse_item(each.header, each.content).header.origin == origin]
+
+
+def page_for(node: Node, to: str, after_n: int) -> bytes:
+    return node.run(answer(node.core, to, Pages(after_n)))
 
 
 def header_of(stored: Stored) -> Header:
@@ -76,10 +87,10 @@ def leaf(network: Network, by: str, to: str) -> LeafRecord:
 def page_of(network: Network, party: str) -> tuple[bytes, tuple[bytes, ...]]:
     """JPN's first page for a party: as it goes over the wire, and as it opens there."""
     with network.client(party, "JPN") as client:
-        page = client.get(PAGES, {"after": 0})
+        page = client.get(PATHS[Pages], {"after": 0})
     magic, to, batch, enc, parts = msgspec.msgpack.decode(page)
     context = f"{magic}\n{to}\n{batch}".encode()
-    return page, unseal(Sealed(enc, tuple(parts)), key=network.nodes[party].sealing, context=context)
+    return page, unseal(Sealed(enc, tuple(parts)), key=network.nodes[party].core.sealing, context=context)
 
 
 def spellings() -> list[bytes]:
@@ -219,8 +230,8 @@ def test_the_contractors_do_get_what_is_australias_own(network: Network) -> None
     (own,) = held(network, "AUS", "AUS")
     (stored,) = held(network, "AUS-CTR", "AUS")
     assert stored.content == own.content
-    assert answer.page(network.nodes["AUS"], "AUS-CTR", 1) == b""
-    assert answer.page(network.nodes["JPN"], "AUS-CTR", 0) == b""
+    assert page_for(network.nodes["AUS"], "AUS-CTR", 1) == b""
+    assert page_for(network.nodes["JPN"], "AUS-CTR", 0) == b""
 
 
 def test_it_is_amber_strict_that_stops_it_since_amber_would_wait_for_consent(network: Network) -> None:
@@ -232,3 +243,90 @@ def test_it_is_amber_strict_that_stops_it_since_amber_would_wait_for_consent(net
     release = header_of(amber).release
     assert release is not None and release.duties.onward.rule == "consent"
     assert read.why(aus, header_of(amber).id, "AUS-CTR").decision.reasons == ("ONWARD_CONSENT_MISSING",)
+
+
+# --- outcome 3: version 2 withdraws the IPv4 ---
+
+TOKEN = "0" * 32
+IPV4 = next(key for key, each in OBJECTS.items() if "ipv4-addr" in each.get("pattern", ""))
+
+
+def version_two() -> bytes:
+    """B1 with the false positive revoked, as STIX 2.1 (3.2) revokes: a later version of the indicator that says so."""
+    bundle = json.loads(BUNDLE)
+    for each in bundle["objects"]:
+        if each["id"] == IPV4:
+            each |= {"revoked": True, "modified": "2026-11-03T06:00:00.000Z"}
+    return json.dumps(bundle).encode()
+
+
+@pytest.fixture
+def four(tmp_path: Path) -> Iterator[tuple[Network, str]]:
+    """JPN has published B1, all have it, and B1 has its id."""
+    made = Network(tmp_path / "p5", PARTIES[:4], FixedClock(parse_utc(AT)))
+    made.conclude([("p5-a6.toml", (TEXTS / "p5-a6.toml").read_bytes())])
+    made.serve()
+    made.settle()
+    ingest(made.nodes["JPN"], BUNDLE, "b1.json", B1)
+    made.settle()
+    yield made, header_of(held(made, "JPN")[0]).id
+    made.close()
+
+
+B1 = Defaults(level="OFFICIAL", portions={f"objects[{VICTIM['id']}]": ONLY_IND})
+
+
+def current(network: Network, party: str) -> list[tuple[int, bool]]:
+    """The current items of JPN: version, and whether the false positive is revoked."""
+    found, total = read.listing(network.nodes[party], Selection(("cyber.bundle",)))
+    assert total == len(found)
+    objects = [{each["id"]: each for each in json.loads(stored.content)["objects"]} for stored in found]
+    return [(header_of(s).version, each[IPV4].get("revoked", False)) for s, each in zip(found, objects, strict=True)]
+
+
+def test_within_one_round_all_three_have_version_two_and_no_list_shows_the_first(four: tuple[Network, str]) -> None:
+    network, item = four
+    jpn = network.nodes["JPN"]
+    assert [current(network, party) for party in PARTIES[:4]] == [[(1, False)]] * 4
+    # said without the portion: what was held back before stays held back
+    revise.correct(jpn, item, version_two(), "b1-v2.json", Defaults(level="OFFICIAL"))
+    share(jpn)
+    for party in ("AUS", "IND", "USA"):
+        network.pull(party, "JPN")
+    assert [current(network, party) for party in PARTIES[:4]] == [[(2, True)]] * 4
+    for party in ("AUS", "USA"):
+        (stored,) = held(network, party)
+        assert not any(spelling in stored.header + stored.content for spelling in spellings())
+    assert VICTIM["id"].encode() in held(network, "IND")[0].content
+
+
+@pytest.mark.parametrize("act", ["corrected", "withdrawn"])
+def test_aus_after_three_days_down_applies_it_before_it_answers(four: tuple[Network, str], act: str) -> None:
+    network, item = four
+    jpn, aus = network.nodes["JPN"], network.nodes["AUS"]
+    if act == "corrected":
+        revise.correct(jpn, item, version_two(), "b1-v2.json", B1)
+    else:
+        revise.withdraw(jpn, item, "The IPv4 is a false positive.")
+    while share(jpn):
+        pass
+    clock = network.clock
+    assert isinstance(clock, FixedClock)
+    clock.set(clock.now_ms() + 3 * DAY_MS)
+    assert current(network, "AUS") == [(1, False)]
+    runner = Runner(aus, exchange_app)
+    aus.settings = msgspec.structs.replace(aus.settings, port=0)
+    runner.start(pages=pages_app(aus, TOKEN, ready=runner.catch_up.done))
+    try:
+        with httpx.Client(trust_env=False, cookies={f"relto-{aus.settings.web_port}": TOKEN}) as client:
+            url = f"http://127.0.0.1:{aus.settings.web_port}/item/{item}"
+            found = client.get(url)
+            while found.status_code == 503:
+                found = client.get(url)
+        assert current(network, "AUS") == ([(2, True)] if act == "corrected" else [])
+        if act == "corrected":
+            assert found.status_code == 200 and "2, supersedes version 1" in found.text
+        else:
+            assert found.status_code == 404
+    finally:
+        runner.stop()

@@ -131,7 +131,7 @@ def _permit(terms: Terms, grant: Grant) -> str:
         rule_id(terms, grant),
         f"action in [{actions}]",
         [
-            f"{_parties(entry.id for entry in terms.parties)}.contains(resource.holder)",
+            f"{_parties(grant.by or (entry.id for entry in terms.parties))}.contains(resource.holder)",
             f"{_parties(grant.scope.originators)}.contains(resource.origin)" if grant.scope.originators else "false",
             *_scope(grant.scope),
             *([f"resource.regions.containsAny({_strings(regions)})"] if regions else []),

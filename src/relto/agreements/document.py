@@ -265,9 +265,18 @@ def _grant(table: Table, named: _Named, ids: set[str]) -> Grant:
         onward=_onward(table, named),
         purposes=tuple(sorted(table.words("purposes"))),
         caveats=_caveats(table),
+        by=_by(table, named, scope),
     )
     table.close()
     return grant
+
+
+def _by(table: Table, named: _Named, scope: Scope) -> tuple[str, ...]:
+    """Who may release by the clause: a hub, say; nobody releases to itself."""
+    by = table.known_words("by", named.parties, "is not a party of this agreement.")
+    if by and named.sound and set(by) == {*scope.recipients, *_by_tier(scope, named)} and len(by) == 1:
+        table.note_word("by", by[0], f"{by[0]} is the only recipient as well.", "Name somebody else.")
+    return by
 
 
 def _refusal(table: Table, named: _Named, ids: set[str]) -> Refusal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -73,7 +74,10 @@ class Scope(msgspec.Struct, frozen=True):
 
 
 class Grant(msgspec.Struct, frozen=True):
-    """One clause that lets something go, with the duties that it demands."""
+    """One clause that lets something go, with the duties that it demands.
+
+    ``by`` are the parties that may release by it, such as a hub; empty does not limit.
+    """
 
     id: str
     text: str
@@ -88,6 +92,7 @@ class Grant(msgspec.Struct, frozen=True):
     onward: Onward = Onward()
     purposes: tuple[str, ...] = ()
     caveats: tuple[str, ...] = ()
+    by: tuple[str, ...] = ()
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -155,6 +160,25 @@ class Terms(msgspec.Struct, frozen=True):
         for rung in self.ladder:
             if level in rung.sends.get(party, ()):
                 return rung.shows.get(recipient)
+        return None
+
+    def equal_of(self, qualified: Iterable[str], party: str) -> str | None:
+        """The party's own level that means the highest rung of these markings, or None if it has none there.
+
+        It is the level as which the party handles that rung, if the party sends that level too.
+        """
+        rung = self.highest(qualified)
+        if rung is None:
+            return None
+        own, shown = rung.sends.get(party, ()), rung.shows.get(party)
+        return shown if shown in own else next(iter(own), None)
+
+    def highest(self, qualified: Iterable[str]) -> Rung | None:
+        """The highest rung that any of these markings means; None if none of them means any."""
+        levels = set(qualified)
+        for rung in reversed(self.ladder):
+            if any(f"{sender}:{level}" in levels for sender, sent in rung.sends.items() for level in sent):
+                return rung
         return None
 
 

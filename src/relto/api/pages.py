@@ -36,8 +36,10 @@ def make_token(entropy: Callable[[int], bytes]) -> str:
     return entropy(16).hex()
 
 
-def pages_app(node: Node, token: str, *, strip: str | None = None) -> Starlette:
-    """The application. Whoever has the token sees what this party's own people may see."""
+def pages_app(
+    node: Node, token: str, *, strip: str | None = None, ready: Callable[[], bool] = lambda: True
+) -> Starlette:
+    """The application. Whoever has the token sees what this party's own people may see, once the node is ready."""
     shown = Shown(node, strip)
 
     def page(path: str, make: Page) -> Route:
@@ -45,6 +47,8 @@ def pages_app(node: Node, token: str, *, strip: str | None = None) -> Starlette:
             query = _query(request)
             if not _may_enter(request, query, token):
                 return _text(403, "Open the address that relto serve printed.")
+            if not ready():
+                return _catching_up(shown, query, request, token)
             try:
                 status, body = 200, await run_in_threadpool(make, request, query)
             except ReltoError as error:
@@ -57,6 +61,8 @@ def pages_app(node: Node, token: str, *, strip: str | None = None) -> Starlette:
     async def status(request: Request) -> Response:
         if not _may_enter(request, _query(request), token):
             return _text(403, "Token missing.")
+        if not ready():
+            return _text(503, "Catching up with partners.")
         found = await run_in_threadpool(report, node)
         return Response(msgspec.json.encode(found), media_type="application/json", headers=_PLAIN)
 
@@ -71,6 +77,15 @@ def pages_app(node: Node, token: str, *, strip: str | None = None) -> Starlette:
         ],
         middleware=[Middleware(GZipMiddleware, minimum_size=2000)],
     )
+
+
+def _catching_up(shown: Shown, query: Query, request: Request, token: str) -> Response:
+    """The answer before partners were heard: what they have withdrawn meanwhile must not be shown."""
+    said = "This node has just started and asks its partners what has changed. Try again in a few seconds."
+    view = shown.error(503, "Catching up with partners", said, query)
+    response = _html(render.error(view), 503, request, token)
+    response.headers.update({"retry-after": "2", "refresh": "2"})
+    return response
 
 
 _PLAIN = {name: value for name, value in render.HEADERS.items() if name != "content-type"}

@@ -9,6 +9,8 @@ from relto.agreements.terms import Terms
 from relto.clock import SECOND_MS, format_utc
 from relto.envelope.keys import fingerprint
 from relto.errors import PeerError
+from relto.exchange.books import Stored
+from relto.exchange.provenance import Passage
 from relto.item import VIEWS, Header, View
 from relto.labels import banner, overall
 from relto.log.leaf import LeafRecord
@@ -17,8 +19,7 @@ from relto.node.node import Node
 from relto.picture.contacts import Contact, contacts_of, newest
 from relto.release.decide import Decision
 from relto.release.reasons import sentence
-from relto.store import records, releaselog, streams
-from relto.store.records import Selection, Stored
+from relto.store.records import Selection
 from relto.web import views
 from relto.web.address import href
 from relto.web.viewport import Viewport, parse_area
@@ -103,8 +104,8 @@ class Shown:
     def log(self, query: Query) -> views.LogView:
         """The release log, newest first, under its checked head."""
         checked = audit.check_log(self.node)
-        with self.node.database.read() as connection:
-            note = releaselog.head(connection).note.decode()
+        with self.node.store.read() as books:
+            note = books.head().note.decode()
         first = max(0, checked.size - _number(query, "offset") - PAGE_ROWS)
         count = min(PAGE_ROWS, max(0, checked.size - _number(query, "offset")))
         found = list(enumerate(read.log_records(self.node, start=first, limit=count), start=first))
@@ -144,9 +145,10 @@ class Shown:
 
     def contacts(self) -> tuple[Contact, ...]:
         """The newest contacts out of everything that may be read now."""
-        with self.node.database.read() as connection:
+        reading = self.node.reading()
+        with self.node.store.read() as books:
             selection = Selection(("maritime.positions", "maritime.detection"), limit=_CHART_ITEMS)
-            held = records.listing(connection, selection, self.node.reading())
+            held = books.listing(selection, reading)
         return newest(each for stored in held for each in self._contacts_of(stored))
 
     def _contacts_of(self, stored: Stored) -> tuple[Contact, ...]:
@@ -158,8 +160,8 @@ class Shown:
         return self._contacts[stored.seq]
 
     def _links(self) -> tuple[views.LinkState, ...]:
-        with self.node.database.read() as connection:
-            synced = {each.peer: each.synced_ms for each in streams.all_inbounds(connection)}
+        with self.node.store.read() as books:
+            synced = {each.peer: each.synced_ms for each in books.all_inbounds()}
         now_ms = self.node.now_ms()
         found = []
         for party in self.node.partners():
@@ -181,6 +183,7 @@ class Shown:
     def _item(self, stored: Stored, query: Query, *, path: str) -> views.ItemView:
         header = read.header_of(stored)
         decided = read.verdicts(self.node, stored)
+        came = read.provenance(self.node, stored)
         asked = query.get("to", "")
         kept = tuple((name, query[name]) for name in ("area", "domain", "q", "theme", "lite") if query.get(name))
         link = (*kept, ("item", header.id)) if path == "/" else kept
@@ -190,11 +193,15 @@ class Shown:
             kind=self.node.kinds[header.kind].title,
             title=stored.title or header.id[:12],
             origin=header.origin,
-            # what another party passed on carries the releaser's signature, not yet the originator's
-            signed=stored.by == header.origin if stored.by else None,
+            # what another party passed on carries the originator's signature only in its provenance
+            signed=_vouched(header, stored, came) if stored.by else None,
             marking=banner(overall(header.label)),
             href=f"/item/{header.id}",
-            facts=_facts(header, stored),
+            facts=(
+                *_facts(header, stored),
+                *_came(header, came, read.handled_as(self.node, header)),
+                *self._history(stored, header),
+            ),
             who=tuple(
                 views.PartyVerdict(
                     party,
@@ -208,6 +215,15 @@ class Shown:
             ),
             why=self._why(header, asked) if asked in decided else None,
         )
+
+    def _history(self, stored: Stored, header: Header) -> tuple[views.Fact, ...]:
+        """Which versions of an item of our own went before, and since when each stood."""
+        if header.version == 1 or stored.by:
+            return ()
+        with self.node.store.read() as books:
+            ours = [each for each in books.versions(header.id) if not each.by and each.view != "nothing"]
+        told = [f"v{read.header_of(each).version} {format_utc(each.received_ms)}" for each in ours]
+        return (views.Fact("History", ", ".join(told)),)
 
     def _why(self, header: Header, to: str) -> views.WhyView:
         answer = read.why(self.node, header.id, to)
@@ -285,7 +301,8 @@ class Shown:
 
     def _agreement(self, held: agree.Held) -> views.AgreementView:
         terms = held.terms
-        authorities = self.node.authorities()
+        with self.node.store.read() as books:
+            authorities = self.node.core.authorities(books)
         standing = cast(views.Standing, held.state.phase.replace(" ", "_"))
         return views.AgreementView(
             ref=f"{terms.ref.id} v{terms.ref.version}",
@@ -307,7 +324,12 @@ class Shown:
         )
 
     def _leaf(self, index: int, record: LeafRecord) -> views.ReleaseRow:
-        verdicts: dict[str, views.Verdict] = {"FULL": "full", "SANITISED": "reduced", "WITHHELD": "nothing"}
+        verdicts: dict[str, views.Verdict] = {
+            "FULL": "full",
+            "SANITISED": "reduced",
+            "WITHHELD": "nothing",
+            "WITHDRAWN": "nothing",
+        }
         return views.ReleaseRow(
             leaf=index,
             at_ms=record.time_ms,
@@ -341,6 +363,8 @@ def _verdict(party: str, header: Header, decision: Decision) -> views.Verdict:
 
 def _facts(header: Header, stored: Stored) -> tuple[views.Fact, ...]:
     facts = [views.Fact("Observed", format_utc(header.observed_ms))]
+    if header.version > 1:
+        facts.append(views.Fact("Version", f"{header.version}, supersedes version {header.version - 1}", mono=False))
     if header.release:
         duties = header.release.duties
         facts.append(views.Fact("Released by", f"{header.release.by}, {format_utc(header.release.time_ms)}"))
@@ -350,6 +374,26 @@ def _facts(header: Header, stored: Stored) -> tuple[views.Fact, ...]:
         facts.append(views.Fact("Onward", duties.onward.rule))
         if stored.expires_ms:
             facts.append(views.Fact("Keep until", format_utc(stored.expires_ms)))
+    return tuple(facts)
+
+
+def _vouched(header: Header, stored: Stored, came: tuple[Passage, ...]) -> bool:
+    """Whether its origin's own signature was verified, directly or at the beginning of the provenance."""
+    return stored.by == header.origin or (bool(came) and came[0].by == header.origin and came[0].known)
+
+
+def _came(header: Header, came: tuple[Passage, ...], handled_as: str) -> tuple[views.Fact, ...]:
+    """The chain of releases and of levels, the originals verbatim."""
+    facts = []
+    for each in came:
+        said = "signature verified" if each.known else f"signed by keys that are not known to us: {each.fingerprint}"
+        facts.append(views.Fact("Provenance", f"{each.by} to {each.to}, {format_utc(each.time_ms)}: {said}"))
+    if came and header.release:
+        last = header.release
+        said = f"{last.by} to {last.to}, {format_utc(last.time_ms)}: signature verified"
+        facts.append(views.Fact("Provenance", said))
+    if handled_as:
+        facts.append(views.Fact("Handled here as", handled_as))
     return tuple(facts)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
 from collections.abc import Iterator
 
 import click
@@ -15,7 +14,6 @@ from relto.envelope.card import signed_card
 from relto.errors import ReltoError
 from relto.node import agree, audit
 from relto.node.node import Node
-from relto.store import parties
 
 LEAST_FREE_BYTES = 2 * 1024**3
 SOON_MS = 14 * DAY_MS
@@ -75,8 +73,8 @@ def look_over(node: Node) -> Iterator[Look]:
 
 
 def _cards(node: Node, now_ms: int) -> Iterator[Look]:
-    with node.database.read() as connection:
-        known = parties.partners(connection)
+    with node.store.read() as books:
+        known = books.partners()
     for each in known:
         card = signed_card(each.card, pinned=each.fingerprint)
         good = card.expires_ms > now_ms + SOON_MS
@@ -97,8 +95,8 @@ def _agreements(node: Node) -> Iterator[Look]:
 
 
 def _store(node: Node) -> Look:
-    with node.database.read() as connection:
-        answer = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
-    good = answer == "ok"
-    found = f"sound (SQLite {sqlite3.sqlite_version})" if good else str(answer)
-    return Look("store", good, found, "" if good else "Stop the node and restore from a backup.")
+    dialect = node.store.database.dialect
+    with node.store.database.read() as connection:
+        fault, version = dialect.fault(connection), dialect.version(connection)
+    found = fault or f"sound ({version})"
+    return Look("store", not fault, found, "Stop the node and restore from a backup." if fault else "")

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+import msgspec
 
 from relto.cli.output import NO, Output, output
 from relto.errors import ReltoError
 from relto.feeds import files
 from relto.labels import TLP_ORDER
 from relto.node.ingest import Defaults, Ingested, ingest
+from relto.node.scenes import ingest_scene
 
 LISTED = 20
 
@@ -24,6 +26,7 @@ LISTED = 20
 @click.option("--licence", "licences", multiple=True, help="A provider licence that binds the records.")
 @click.option("--rel-to", "rel_to", multiple=True, help="Only these parties may have the records.")
 @click.option("--withhold", multiple=True, metavar="PATH", help="A field that never leaves: properties.rf.pulse.")
+@click.option("--whole", default=None, metavar="MEDIA_TYPE", help="Take each file as it is: image/tiff, whatever size.")
 @output
 @click.pass_context
 def command(
@@ -37,13 +40,14 @@ def command(
     licences: tuple[str, ...],
     rel_to: tuple[str, ...],
     withhold: tuple[str, ...],
+    whole: str | None,
 ) -> None:
     """Read files of AIS, RF, SAR, STIX, MISP or KEV records into the node.
 
     What a file holds is told from its bytes; gzip is unpacked. Options only ever add restrictions to what a record
     says of itself. Bad records are listed and left out; the others are stored. The same file twice is stored once.
     """
-    results: dict[str, Ingested | dict[str, str]] = {}
+    results: dict[str, Ingested | Whole | dict[str, str]] = {}
     with out.node() as node:
         defaults = Defaults(
             level=level or node.settings.level,
@@ -57,7 +61,10 @@ def command(
         for path in paths:
             try:
                 with out.progress(path.name) as step:
-                    results[str(path)] = ingest(node, files.load(path), path.name, defaults, progress=step)
+                    if whole:
+                        results[str(path)] = Whole(ingest_scene(node, path, whole, defaults, progress=step))
+                    else:
+                        results[str(path)] = ingest(node, files.load(path), path.name, defaults, progress=step)
             except ReltoError as error:
                 results[str(path)] = {"error": str(error)}
     out.result(results, "\n".join(line for path, result in results.items() for line in _lines(path, result)))
@@ -65,7 +72,15 @@ def command(
         ctx.exit(NO)
 
 
-def _lines(path: str, result: Ingested | dict[str, str]) -> list[str]:
+class Whole(msgspec.Struct, frozen=True):
+    """What became of a file that was taken as it is."""
+
+    item: str
+
+
+def _lines(path: str, result: Ingested | Whole | dict[str, str]) -> list[str]:
+    if isinstance(result, Whole):
+        return [f"{path}: item {result.item}"]
     if isinstance(result, dict):
         return [f"{path}: not read: {result['error']}"]
     counts = result.summary

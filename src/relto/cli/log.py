@@ -7,6 +7,8 @@ import click
 from relto.cli.output import Output, output
 from relto.clock import format_utc
 from relto.node import audit, read
+from relto.node.incident import witnesses
+from relto.node.revise import spoken_of
 
 
 @click.group("log")
@@ -19,11 +21,11 @@ def command() -> None:
 def check(out: Output) -> None:
     """Recompute the whole log: every record, every tile, the signed head."""
     with out.node() as node:
-        found = audit.check_log(node)
-    out.result(
-        {"verified": True, "size": found.size, "root": found.root},
-        f"log verified: {found.size:,} leaves, root {found.root}",
-    )
+        found, seen = audit.check_log(node), witnesses(node)
+    lines = [f"log verified: {found.size:,} leaves, root {found.root}"]
+    lines += [f"witnessed by {each.party} up to {each.size:,} at {format_utc(each.time_ms)}" for each in seen]
+    value = {"verified": True, "size": found.size, "root": found.root, "witnesses": seen}
+    out.result(value, "\n".join(lines))
 
 
 @command.command("ls")
@@ -47,9 +49,17 @@ def listing(out: Output, start: int, limit: int) -> None:
 def who(out: Output, item: str) -> None:
     """List everybody to whom ITEM was ever released."""
     with out.node() as node:
-        found = audit.who_has(node, read.header_of(read.find(node, item)).id)
+        with node.store.read() as books:
+            known = spoken_of(books, item)
+        found = audit.who_has(node, known)
     rows = [
-        (each.recipient, str(each.n), format_utc(each.record.time_ms), each.record.view, " ".join(each.record.rules))
+        (
+            each.release.recipient,
+            str(each.release.n),
+            format_utc(each.release.released_ms),
+            each.release.view,
+            " ".join(each.record.rules) if each.record else "",
+        )
         for each in found
     ]
     out.table(found, ("PARTY", "NUMBER", "RELEASED", "VIEW", "CLAUSES"), rows, empty="released to nobody")

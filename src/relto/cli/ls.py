@@ -6,9 +6,10 @@ import click
 
 from relto.cli.output import Output, output
 from relto.clock import format_utc
+from relto.exchange.books import Stored
 from relto.labels import banner, overall
 from relto.node import read
-from relto.store.records import Selection, Stored
+from relto.store.records import Selection
 
 
 @click.command("ls")

@@ -124,4 +124,12 @@ def passphrase() -> bytes | None:
     return asked.encode()
 
 
+def secret(path: Path | None, what: str) -> bytes:
+    """A passphrase: the first line of a file, or asked for where somebody can answer."""
+    if path is not None:
+        return read_file(path, 4096).split(b"\n", 1)[0].rstrip(b"\r")
+    asked: str = click.prompt(what, hide_input=True, err=True)
+    return asked.encode()
+
+
 output = click.make_pass_decorator(Output)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import click
-from sqlalchemy import Connection
 
 from relto.cli.output import Output, output
 from relto.errors import OurError
+from relto.exchange.books import Books
 from relto.item import PARTY
 from relto.node import read
 from relto.node.node import Node
-from relto.store import parties
 
 
 @click.group("quarantine")
@@ -33,8 +32,8 @@ def add(out: Output, name: str) -> None:
 @output
 def lift(out: Output, name: str) -> None:
     """Lift the quarantine of NAME, as relto quarantine ls writes it. What waited meanwhile is not sent again."""
-    with out.node() as node, node.database.read() as connection:
-        if name not in parties.quarantined(connection):
+    with out.node() as node, node.store.read() as books:
+        if name not in books.quarantined():
             raise OurError("is not in quarantine.", field=name, remedy="See: relto quarantine ls.")
     with out.node() as node:
         _told(out, _change(node, lift=frozenset({name})))
@@ -44,17 +43,17 @@ def lift(out: Output, name: str) -> None:
 @output
 def listing(out: Output) -> None:
     """List what is in quarantine."""
-    with out.node() as node, node.database.read() as connection:
-        _told(out, parties.quarantined(connection))
+    with out.node() as node, node.store.read() as books:
+        _told(out, books.quarantined())
 
 
 def _change(node: Node, add: frozenset[str] = frozenset(), lift: frozenset[str] = frozenset()) -> frozenset[str]:
-    def change(connection: Connection) -> frozenset[str]:
-        names = (parties.quarantined(connection) | add) - lift
-        parties.set_quarantined(connection, names)
+    def change(books: Books) -> frozenset[str]:
+        names = (books.quarantined() | add) - lift
+        books.set_quarantined(names)
         return names
 
-    return node.database.write(change)
+    return node.store.write(change)
 
 
 def _told(out: Output, names: frozenset[str]) -> None:

@@ -25,9 +25,9 @@ def command(out: Output, token: str | None, strip: str | None) -> None:
     """Run the node: share, pull, answer partners, and show the pages on this machine."""
     _log_to_stderr(out.as_json)
     node = Node.open(out.home)
-    secret = token or make_token(node.entropy)
+    secret = token or make_token(node.core.entropy)
     runner = Runner(node, exchange_app)
-    runner.start(pages=pages_app(node, secret, strip=strip))
+    runner.start(pages=pages_app(node, secret, strip=strip, ready=runner.catch_up.done))
     url = f"http://127.0.0.1:{node.settings.web_port}/?token={secret}"
     out.result(
         {"party": node.party, "exchange_port": runner.port, "url": url},

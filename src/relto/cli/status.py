@@ -19,6 +19,10 @@ def command(out: Output) -> None:
         out.result(found, "")
         return
     out.note(f"{found.party}: {found.items:,} items held, {found.log_size:,} leaves in the log")
+    if found.halted:
+        out.note(f"HALTED, nothing is released: {found.halted}")
+    if found.incidents:
+        out.note(f"{found.incidents:,} open incidents; see: relto incident ls")
     rows = [
         (
             party,

@@ -5,7 +5,11 @@ hand it is, people settle once, by the fingerprint that they read to each other 
 authority keys. From then on a newer card may change everything else (node keys, sealing key, address, certificate),
 and neither an older card nor one under other authority keys can take its place.
 
-The form is canonical JSON (``relto.strict``), fields in declared order, in a DSSE envelope of type ``CARD_TYPE``.
+A card also says which node keys are void and since when. Only the authority can say so, it never takes it back, and it
+travels with the card to whoever meets somebody who has it.
+
+The form is canonical JSON (``relto.strict``), fields in declared order, in a DSSE envelope of type ``CARD_TYPE``;
+``log`` and ``revoked`` are left out where they are 1 and empty.
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ CARD_TYPE = "application/vnd.relto.card+json"
 CARD_VERSION = 1
 
 _PARTY = re.compile(r"[A-Z][A-Z0-9-]{1,15}", re.ASCII)
+_FINGERPRINT = re.compile(r"(?:[0-9A-Z]{4}-){5}[0-9A-Z]{4}", re.ASCII)
 _SEALING_KEY = re.compile(rf"[0-9a-f]{{{2 * SEALING_KEY_BYTES}}}", re.ASCII)
 _URL = re.compile(r"https://[a-z0-9.:\[\]-]+(?:/[A-Za-z0-9._~/-]*)?", re.ASCII)
 
@@ -46,13 +51,21 @@ def check_party(party: str) -> str:
     return party
 
 
-class PartyCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Revocation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, order=True):
+    """Node keys, by their fingerprint, whose signatures are void from an instant on, whatever time they name."""
+
+    node: str
+    since_ms: int
+
+
+class PartyCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What a party tells its partners about itself.
 
     ``authority`` signs agreements and this card; ``node`` signs batches, receipts and checkpoints. ``sealing`` is the
     HPKE public key (1216 bytes, hex), ``tls_ca`` the certificate under which the party issues its nodes' TLS
     certificates (DER, base64), ``url`` where its node answers. Times are ms since the epoch; at ``expires_ms`` the
-    card is over.
+    card is over. ``log`` counts the party's release logs: it begins a new one after it has lost the old. ``revoked``
+    are its node keys that are void, sorted.
 
     Raises:
         MalformedError: a field is not of its form.
@@ -70,6 +83,8 @@ class PartyCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     url: str
     issued_ms: int
     expires_ms: int
+    log: int = 1
+    revoked: tuple[Revocation, ...] = ()
 
     def __post_init__(self) -> None:
         check_party(self.party)
@@ -89,6 +104,22 @@ class PartyCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "expires_ms",
             f"the card would be good from {self.issued_ms} to {self.expires_ms}.",
         )
+        _require(1 <= self.log <= BOUNDS.card_logs, "log", f"{self.log} is not 1 to {BOUNDS.card_logs}.")
+        self._check_revoked()
+
+    def _check_revoked(self) -> None:
+        void = [each.node for each in self.revoked]
+        _require(len(void) <= BOUNDS.card_logs, "revoked", f"{len(void)} keys, at most {BOUNDS.card_logs}.")
+        _require(void == sorted(set(void)), "revoked", "is not sorted, or names keys twice.")
+        _require(fingerprint(self.node) not in void, "revoked", "names the node keys of this very card.")
+        for each in self.revoked:
+            _require(_FINGERPRINT.fullmatch(each.node) is not None, "revoked", f"{each.node[:40]!r} is no fingerprint.")
+            _require(EARLIEST_MS <= each.since_ms <= LATEST_MS, "revoked", f"{each.since_ms} is no time.")
+
+    def void_since_ms(self, node: PublicKeys) -> int | None:
+        """Since when signatures by these node keys are void; None if they are not."""
+        name = fingerprint(node)
+        return next((each.since_ms for each in self.revoked if each.node == name), None)
 
     def tls_ca_der(self) -> bytes:
         """Return the issuing certificate as DER."""
@@ -215,7 +246,8 @@ def succeeds(old: PartyCard, new: PartyCard) -> PartyCard:
     Raises:
         NotForUsError: it is another party's.
         SignatureError: other authority keys: the party's name is being taken over, or it has to be paired anew.
-        ExpiredError: the version does not rise: a rollback, or two cards of one version.
+        ExpiredError: the version does not rise: a rollback, or two cards of one version; or the new one takes back a
+            revocation, or counts fewer logs.
     """
     if new.party != old.party:
         raise NotForUsError(
@@ -233,5 +265,13 @@ def succeeds(old: PartyCard, new: PartyCard) -> PartyCard:
             f"{new.party}'s card has version {new.version}, and version {old.version} is known.",
             field="card",
             remedy="Ask the party for its newest card.",
+        )
+    since_ms = {each.node: each.since_ms for each in new.revoked}
+    taken_back = [each.node for each in old.revoked if since_ms.get(each.node, LATEST_MS + 1) > each.since_ms]
+    if taken_back or new.log < old.log:
+        raise ExpiredError(
+            f"{new.party}'s card takes back what version {old.version} said of its keys or its log.",
+            field="card",
+            remedy="Telephone the party: a revocation stands for ever.",
         )
     return new

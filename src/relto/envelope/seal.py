@@ -130,6 +130,19 @@ def seal(parts: Sequence[bytes], *, recipient: bytes, context: bytes, content_ke
     )
 
 
+def closed_for(sealed: Sealed, *, recipient: bytes, context: bytes, content_key: bytes) -> Sealed:
+    """The same sealed parts for another key of their recipient: only the wrapping of the content key is new.
+
+    Raises:
+        MalformedError: the recipient's key is none.
+    """
+    try:
+        enc = _suite().encrypt(content_key, _public(recipient), info=_info(context, len(sealed.parts)))
+    except ValueError:
+        raise _no_key() from None
+    return Sealed(enc, sealed.parts)
+
+
 def unseal(sealed: Sealed, *, key: SealingKey, context: bytes) -> tuple[bytes, ...]:
     """Open a page, whole or not at all.
 

@@ -17,9 +17,10 @@ from relto.bounds import BOUNDS
 from relto.clock import SECOND_MS
 from relto.envelope.keys import PublicKeys, Signer
 from relto.envelope.merkle import leaf_hash, root, verify_consistency, verify_range
-from relto.envelope.seal import Sealed, SealingKey, seal, unseal
+from relto.envelope.seal import Sealed, SealingKey, closed_for, seal, unseal
 from relto.errors import MalformedError, NotForUsError, ProofError, TooLargeError
 from relto.exchange.messages import Batch, open_batch, sign_batch
+from relto.exchange.packed import pack, unpack
 from relto.item import Item, parse_item
 from relto.log.checkpoint import Checkpoint, open_checkpoint
 from relto.log.leaf import LeafRecord, commit, open_leaf
@@ -43,13 +44,31 @@ class _Manifest(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fie
     grown_from: int
 
 
+class Hop(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A release before the one that travels: the header that an earlier party signed, and what proves it.
+
+    ``index`` and ``path`` are its place and inclusion proof in the batch of ``statement``, which the node keys on
+    ``card`` signed. The content is that of the release which carries the hop.
+    """
+
+    header: bytes
+    statement: bytes
+    card: bytes
+    index: int
+    path: tuple[bytes, ...]
+
+
 class Sent(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """One release as it travels: the released header and content, and the opening of its leaf in the log."""
+    """One release as it travels: the released header and content, and the opening of its leaf in the log.
+
+    ``hops`` are the releases before it, the first of them first; none where one of them would tell too much.
+    """
 
     header: bytes
     content: bytes
     record: bytes
     salt: bytes
+    hops: tuple[Hop, ...] = ()
 
 
 class LogProof(msgspec.Struct, frozen=True):
@@ -70,7 +89,10 @@ class Position(msgspec.Struct, frozen=True):
 
 
 class Arrived(msgspec.Struct, frozen=True):
-    """A verified page: its batch, the items in the order of the stream, and what proves them later."""
+    """A verified page: its batch, the items in the order of the stream, and what proves them later.
+
+    ``hops`` are each item's, as they came: nothing in them is verified yet.
+    """
 
     batch: Batch
     statement: bytes
@@ -79,29 +101,48 @@ class Arrived(msgspec.Struct, frozen=True):
     entries: tuple[bytes, ...]
     proof: LogProof
     position: Position
+    hops: tuple[tuple[Hop, ...], ...]
+    salts: tuple[bytes, ...] = ()
 
 
 T = TypeVar("T")
 _encoder = msgspec.msgpack.Encoder()
 
 
-def log_origin(party: str) -> str:
-    """The origin line of a party's release log."""
-    return f"relto.release/{party}"
+def log_origin(party: str, number: int = 1) -> str:
+    """The origin line of a party's release log: its first, or one begun after the loss of the one before."""
+    return f"relto.release/{party}" if number == 1 else f"relto.release/{party}/{number}"
 
 
 def write_page(
-    batch: Batch, releases: Sequence[Sent], proof: LogProof, *, node: Signer, recipient: bytes, content_key: bytes
+    batch: Batch,
+    releases: Sequence[Sent],
+    proof: LogProof,
+    *,
+    node: Signer,
+    recipient: bytes,
+    content_key: bytes,
+    packed: bool = False,
 ) -> tuple[bytes, bytes]:
     """Seal a batch for its recipient; returns the page and the signed batch statement.
 
-    ``content_key`` is 32 random bytes, used once.
+    ``content_key`` is 32 random bytes, used once. ``packed``: for a thin link, where bytes cost more than work.
     """
     statement = sign_batch(batch, node)
     manifest = _Manifest(statement, proof.checkpoint, proof.run_proof, proof.growth_proof, proof.grown_from)
     parts = [_encoder.encode(manifest), *(_encoder.encode(each) for each in releases)]
+    if packed:
+        parts = [pack(each) for each in parts]
     sealed = seal(parts, recipient=recipient, context=_context(batch.to, batch.batch), content_key=content_key)
     return _encoder.encode(_Page(MAGIC, batch.to, batch.batch, sealed.enc, sealed.parts)), statement
+
+
+def closed_again(page: bytes, *, recipient: bytes, content_key: bytes) -> bytes:
+    """A page of our own as it is closed for a newer key of its recipient; what is inside stays as it was signed."""
+    outer = _decode(page, _Page, BOUNDS.page_bytes)
+    context = _context(outer.to, outer.batch)
+    sealed = closed_for(Sealed(outer.enc, outer.parts), recipient=recipient, context=context, content_key=content_key)
+    return _encoder.encode(_Page(MAGIC, outer.to, outer.batch, sealed.enc, sealed.parts))
 
 
 def open_page(
@@ -115,16 +156,10 @@ def open_page(
         SignatureError: the seal, the statement or the checkpoint does not verify.
         ProofError: a release is not in the signed batch or the log, or the log did not only grow.
     """
-    outer = _decode(page, _Page, BOUNDS.page_bytes)
-    if outer.magic != MAGIC or outer.to != us:
-        raise NotForUsError(f"a page for {outer.to[:16]!r}.", field="page", remedy="Ask for your own stream.")
-    parts = unseal(Sealed(outer.enc, outer.parts), key=sealing, context=_context(outer.to, outer.batch))
-    if len(parts) < 2:
-        raise MalformedError("holds no release.", field="page", remedy="Ask again.")
-    manifest = _decode(parts[0], _Manifest, BOUNDS.statement_bytes)
-    batch = open_batch(manifest.statement, keys)
-    _check_place(batch, outer, len(parts) - 1, us, peer, position, now_ms)
-    releases = [_decode(part, Sent, BOUNDS.page_bytes) for part in parts[1:]]
+    outer, parts = _unsealed(page, us, sealing)
+    manifest, batch = _opened(outer, parts, us, peer, keys)
+    _check_place(batch, position, now_ms)
+    releases = _unpacked(parts[1:])
     items = tuple(parse_item(each.header, each.content) for each in releases)
     if root([leaf_hash(each.header) for each in releases]).hex() != batch.root:
         raise ProofError("the releases are not those of the signed root.", field="batch", remedy="Keep it as evidence.")
@@ -141,7 +176,20 @@ def open_page(
         entries=entries,
         proof=LogProof(manifest.checkpoint, manifest.run_proof, manifest.growth_proof, manifest.grown_from),
         position=Position(batch.last_n + 1, batch.chain, checkpoint),
+        hops=tuple(each.hops for each in releases),
+        salts=tuple(each.salt for each in releases),
     )
+
+
+def open_batch_of(page: bytes, *, us: str, peer: str, keys: PublicKeys, sealing: SealingKey) -> tuple[Batch, bytes]:
+    """Which batch of a peer's stream a page holds, and its signed statement; the releases in it are not looked at.
+
+    Raises:
+        TooLargeError, MalformedError, NotForUsError, SignatureError: as ``open_page``.
+    """
+    outer, parts = _unsealed(page, us, sealing)
+    manifest, batch = _opened(outer, parts, us, peer, keys)
+    return batch, manifest.statement
 
 
 def batch_id(page: bytes) -> tuple[str, str]:
@@ -170,7 +218,19 @@ def _decode(content: bytes, form: type[T], limit_bytes: int) -> T:
     return value
 
 
-def _check_place(batch: Batch, outer: _Page, count: int, us: str, peer: str, position: Position, now_ms: int) -> None:
+def _unsealed(page: bytes, us: str, sealing: SealingKey) -> tuple[_Page, tuple[bytes, ...]]:
+    outer = _decode(page, _Page, BOUNDS.page_bytes)
+    if outer.magic != MAGIC or outer.to != us:
+        raise NotForUsError(f"a page for {outer.to[:16]!r}.", field="page", remedy="Ask for your own stream.")
+    parts = unseal(Sealed(outer.enc, outer.parts), key=sealing, context=_context(outer.to, outer.batch))
+    if len(parts) < 2:
+        raise MalformedError("holds no release.", field="page", remedy="Ask again.")
+    return outer, parts
+
+
+def _opened(outer: _Page, parts: Sequence[bytes], us: str, peer: str, keys: PublicKeys) -> tuple[_Manifest, Batch]:
+    manifest = _decode(unpack(parts[0], BOUNDS.statement_bytes), _Manifest, BOUNDS.statement_bytes)
+    batch, count = open_batch(manifest.statement, keys), len(parts) - 1
     if (batch.by, batch.to, batch.batch) != (peer, us, outer.batch):
         raise NotForUsError(
             f"a batch of {batch.by} for {batch.to}, not of {peer} for {us}.",
@@ -179,6 +239,20 @@ def _check_place(batch: Batch, outer: _Page, count: int, us: str, peer: str, pos
         )
     if batch.count != count or count > BOUNDS.batch_items:
         raise MalformedError(f"{count} releases where {batch.count} are signed.", field="batch", remedy="Ask again.")
+    return manifest, batch
+
+
+def _unpacked(parts: Sequence[bytes]) -> list[Sent]:
+    """The releases; unpacked, all of them together have room in a page, or a small page could fill the memory."""
+    found, left_bytes = [], BOUNDS.page_bytes
+    for part in parts:
+        content = unpack(part, left_bytes)
+        left_bytes -= len(content)
+        found.append(_decode(content, Sent, BOUNDS.page_bytes))
+    return found
+
+
+def _check_place(batch: Batch, position: Position, now_ms: int) -> None:
     if batch.first_n != position.next_n or batch.previous != position.chain:
         raise NotForUsError(
             f"begins at {batch.first_n}, next is {position.next_n}.",
@@ -206,7 +280,7 @@ def _check_log(
     manifest: _Manifest, batch: Batch, entries: tuple[bytes, ...], keys: PublicKeys, position: Position
 ) -> Checkpoint:
     checkpoint = open_checkpoint(manifest.checkpoint, keys, batch.by)
-    if checkpoint.origin != log_origin(batch.by):
+    if checkpoint.origin != position.checkpoint.origin:
         raise NotForUsError(f"a checkpoint of {checkpoint.origin!r}.", field="checkpoint", remedy="Keep it.")
     hashes = [leaf_hash(entry) for entry in entries]
     verify_range(hashes, batch.log_start, checkpoint.size, manifest.run_proof, checkpoint.root)

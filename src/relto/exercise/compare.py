@@ -8,14 +8,13 @@ from typing import Any
 
 import msgspec
 
+from relto.exchange.books import Stored
+from relto.exchange.share import upstream_of
 from relto.exercise import oracle
 from relto.item import Header
 from relto.node import agree
 from relto.node.node import Node
 from relto.node.read import header_of
-from relto.node.share import upstream_of
-from relto.store import records, streams
-from relto.store.records import Stored
 
 _STEP = 500
 
@@ -70,8 +69,8 @@ def _agreements(node: Node) -> list[Terms]:
 def _everything(node: Node) -> Iterator[Stored]:
     seq = 0
     while True:
-        with node.database.read() as connection:
-            found = records.after(connection, seq, _STEP)
+        with node.store.read() as books:
+            found = books.after(seq, _STEP)
         if not found:
             return
         yield from found
@@ -84,8 +83,8 @@ def _arrived(node: Node) -> dict[tuple[str, str], Header]:
 
 
 def _delayed(node: Node) -> set[tuple[str, int]]:
-    with node.database.read() as connection:
-        return set(streams.all_deferred(connection))
+    with node.store.read() as books:
+        return set(books.all_deferred())
 
 
 def _expected(node: Node, stored: Stored, recipient: str, agreements: list[Terms]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from relto.node.home import Settings, SystemClock, entropy
 from relto.node.ingest import Defaults, ingest
 from relto.node.node import Node
 from relto.node.report import NodeReport, report
-from relto.node.share import open_streams
+from relto.node.run import share
 
 NAMES = {
     "USA": "United States",
@@ -128,7 +128,7 @@ class Demo:
             held = conclude(self.nodes, text, name)
             yield Progress(f"{held.terms.ref.id}: signed by {' '.join(held.signed_by)} ({held.terms.title})")
         for node in self.nodes.values():
-            open_streams(node)
+            share(node)
 
     def start(self) -> Iterator[Progress]:
         """Start the seven processes; returns when all answer.

@@ -14,9 +14,7 @@ from relto.keyring.files import FileKeyring
 from relto.node import agree, pair
 from relto.node.home import KEYS, Settings, SystemClock, entropy, make_home, write_settings
 from relto.node.node import Node
-from relto.node.receive import pull
-from relto.node.run import Runner
-from relto.node.share import share_all
+from relto.node.run import Runner, by_relay, pull, refresh, share
 from relto.peers.https import PeerClient
 from relto.peers.tls import client_context
 
@@ -130,7 +128,7 @@ class Network:
         arrived = 0
         moved = True
         while moved:
-            moved = sum(share_all(node) for node in self.nodes.values()) > 0
+            moved = sum(share(node) for node in self.nodes.values()) > 0
             for party in self.nodes:
                 for peer in self.nodes:
                     if peer != party:
@@ -139,10 +137,39 @@ class Network:
                         moved = moved or found > 0
         return arrived
 
+    def stop(self, party: str) -> None:
+        """Stop one node, as a power cut does to the others' eyes; its directory stays."""
+        runner = self._runners.pop(party, None)
+        node = self.nodes.pop(party)
+        if runner is not None:
+            runner.stop()
+        else:
+            node.close()
+
+    def start(self, party: str) -> Node:
+        """Open the node that is now in a party's directory, and its exchange port."""
+        node = Node.open(self.places[party].home, clock=self.clock, random=self.random)
+        self.nodes[party] = node
+        runner = Runner(node, exchange_app)
+        runner.serve_exchange()
+        self._runners[party] = runner
+        return node
+
+    def refresh(self, party: str, peer: str) -> int:
+        """One exchange of documents of one node with one peer."""
+        self._runners[peer].let_in()
+        with self.client(party, peer) as client:
+            return refresh(self.nodes[party], client)
+
     def pull(self, party: str, peer: str) -> int:
         """One pull of one node from one peer."""
         with self.client(party, peer) as client:
             return pull(self.nodes[party], client)
+
+    def by_relay(self, party: str, peer: str, relay: str) -> int:
+        """One round of one node for a peer by a relay; returns how many releases arrived."""
+        with self.client(party, relay) as client:
+            return by_relay(self.nodes[party], client, peer)
 
     def client(self, party: str, peer: str) -> PeerClient:
         """A client of a peer's node with this party's certificate."""

@@ -113,6 +113,7 @@ def _grant(clause: Plain, regions: Plain) -> Plain:
         "onward": (onward, []) if isinstance(onward, str) else ("list", onward),
         "purposes": clause.get("purposes", []),
         "caveats": clause.get("caveats", []),
+        "by": clause.get("by", []),
     }
 
 
@@ -179,6 +180,7 @@ def decide(
             "retention_s": _shortest(answer["retention_s"] for answer in kept),
             "onward": _strictest(answer["onward"] for answer in kept),
             "removed_portions": sorted(removed),
+            "marks": sorted({mark for answer in kept for mark in answer["marks"]}),
         },
         header["kind"],
     )
@@ -241,6 +243,7 @@ def _withheld(code: str) -> Plain:
         "boxes": None,
         "grant": "",
         "removed_portions": [],
+        "marks": [],
     }
 
 
@@ -353,11 +356,12 @@ def _third_party(case: Plain) -> str:
 
 
 def _tests(case: Plain, handling: Plain, agreement: Plain, grant: Plain) -> Iterator[tuple[str, bool]]:
-    """The code and the outcome of each test, a to j."""
+    """The code and the outcome of each test, a to k."""
     header, recipient = case["header"], case["recipient"]
     tier = agreement["tiers"][recipient]
     yield "RECIPIENT_NOT_COVERED", recipient in grant["to"] or tier in grant["to_tier"]
     yield "ORIGINATOR_NOT_COVERED", header["origin"] in grant["from"]
+    yield "HOLDER_NOT_COVERED", not grant["by"] or case["holder"] in grant["by"]
     yield "DOMAIN_NOT_COVERED", header["kind"].split(".")[0] in grant["domains"]
     yield "KIND_NOT_COVERED", not grant["kinds"] or header["kind"] in grant["kinds"]
     yield "SUBJECT_NOT_COVERED", not grant["subjects"] or any(s in grant["subjects"] for s in header["subjects"])
@@ -440,8 +444,20 @@ def _duties(case: Plain, handling: Plain, covering: list[tuple[Plain, Plain]]) -
         "boxes": grant["boxes"],
         "grant": f"{agreement['id']}/{agreement['version']}/{grant['id']}",
         "removed_portions": [],
+        "marks": _marks(case, handling, agreement),
     }
     return _judged(answer, case["header"]["kind"])
+
+
+def _marks(case: Plain, handling: Plain, agreement: Plain) -> list[str]:
+    """The holder's own equal of the highest rung, where it passes on what it has not marked itself (section 4)."""
+    holder = case["holder"]
+    if case["header"]["origin"] == holder or holder in {marking["policy"] for marking in handling["markings"]}:
+        return []
+    highest = max(at for marking in handling["markings"] for at in _rungs_sending(marking, agreement))
+    rung = agreement["ladder"][highest]
+    own, shown = rung["sends"].get(holder, []), rung["shows"].get(holder)
+    return [shown] if shown in own else own[:1]
 
 
 def _preference(agreement: Plain, grant: Plain) -> tuple[int, int, int, str, str, int]:

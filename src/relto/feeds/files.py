@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from relto.bounds import BOUNDS
 from relto.errors import OurError, TooLargeError
-from relto.formats import detection, kev, misp, positions, stix
+from relto.formats import alert, detection, kev, misp, positions, stix, track
 from relto.formats.ais import AisIntake, read_dma_csv, read_nmea, read_noaa_csv, read_noaa_parquet
 from relto.formats.draft import Draft, Intake
 from relto.item import Place
@@ -85,7 +85,9 @@ def sniff(content: bytes) -> str | None:
         return "noaa-csv"
     if head.removeprefix(b"\xef\xbb\xbf").startswith(b"# Timestamp,"):
         return "dma-csv"
-    found = detection.sniff(content) or kev.sniff(content) or stix.sniff(content) or misp.sniff(content)
+    # alerts and tracks are Features as well
+    found = alert.sniff(content) or track.sniff(content) or detection.sniff(content)
+    found = found or kev.sniff(content) or stix.sniff(content) or misp.sniff(content)
     if found is None and any(mark in head for mark in (b"!AIVD", b"!BSVD", b"!ABVD", b"$PGHP", b"VDM,", b"VDO,")):
         return "nmea"
     return found
@@ -127,6 +129,8 @@ READERS: dict[str, Reader] = {
     "dma-csv": lambda content, received_ms, name: _ais(read_dma_csv(content, received_ms=received_ms, source=name)),
     "geojson": lambda content, received_ms, name: detection.read_geojson(content, received_ms=received_ms, source=name),
     "csv": lambda content, received_ms, name: detection.read_csv(content, received_ms=received_ms, source=name),
+    "alert": lambda content, received_ms, name: alert.read_geojson(content, received_ms=received_ms, source=name),
+    "track": lambda content, received_ms, name: track.read_geojson(content, received_ms=received_ms, source=name),
     "stix": lambda content, received_ms, name: stix.read_bundle(content, received_ms=received_ms, source=name),
     "misp": lambda content, received_ms, name: misp.read_event(content, received_ms=received_ms, source=name),
     "kev": lambda content, received_ms, name: kev.read_catalog(content, received_ms=received_ms, source=name),

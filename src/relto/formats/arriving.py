@@ -8,7 +8,7 @@ from typing import Any
 
 from relto.columns import read_table
 from relto.errors import MalformedError
-from relto.formats import positions
+from relto.formats import alert, positions
 from relto.formats.draft import short
 from relto.item import Header
 from relto.kinds.spec import Shape
@@ -21,6 +21,8 @@ def check_content(header: Header, content: bytes, shape: Shape) -> None:
     Raises:
         MalformedError, TooLargeError: not strict JSON with an object on top, or not a batch of its kind's columns.
     """
+    if shape == "opaque":
+        return
     if shape == "columns":
         positions.read(content, header.kind, partial=True)
         return
@@ -44,7 +46,8 @@ def _told(header: Header, content: bytes) -> str:
         noun = header.kind.partition(".")[2]
         vessels = f" of {len(table['mmsi'].unique()):,} vessels" if "mmsi" in table.column_names else ""
         return f"{table.num_rows:,} {noun}{vessels}"
-    return _TITLES.get(header.kind, _plain)(json.loads(content))
+    titled = _TITLES.get(header.kind)
+    return titled(json.loads(content)) if titled else ""
 
 
 def _detection(record: dict[str, Any]) -> str:
@@ -53,6 +56,15 @@ def _detection(record: dict[str, Any]) -> str:
     parts += [f"{properties['rf']['band']} band"] if properties.get("rf", {}).get("band") else []
     parts += [f"{properties['length_m']:g} m"] if properties.get("length_m") is not None else []
     return " ".join(parts)
+
+
+def _track(record: dict[str, Any]) -> str:
+    properties = record.get("properties") or {}
+    return f"{properties.get('class', '')} {properties.get('track', '')}"
+
+
+def _alert(record: dict[str, Any]) -> str:
+    return alert.title(record.get("properties") or {})
 
 
 def _bundle(record: dict[str, Any]) -> str:
@@ -69,12 +81,16 @@ def _vulnerability(record: dict[str, Any]) -> str:
     return f"{record.get('cveID', '')} {record.get('vulnerabilityName', '')}"
 
 
-def _plain(_record: dict[str, Any]) -> str:
-    return ""
+def _scene(record: dict[str, Any]) -> str:
+    return f"{record.get('name', '')} ({record.get('size', 0):,} bytes)"
 
 
 _TITLES = {
+    "geospatial.scene": _scene,
     "maritime.detection": _detection,
+    "maritime.warning": _alert,
+    "maritime.distress": _alert,
+    "military.track": _track,
     "cyber.bundle": _bundle,
     "cyber.event": _event,
     "cyber.vulnerability": _vulnerability,

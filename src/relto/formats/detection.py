@@ -92,11 +92,11 @@ def read_geojson(content: bytes, *, received_ms: int, source: str = "geojson") -
     """
     tally = Tally(source)
     try:
-        features = _features(content)
+        features = features_of(content)
     except RefusedError as refused:
         tally.reject("file", refused.code, refused.detail)
         return Intake((), tally.finish())
-    return _intake(features, bytes, received_ms, tally)
+    return intake_of(features, lambda content: _draft(content, received_ms), tally)
 
 
 def read_csv(content: bytes, *, received_ms: int, source: str = "csv") -> Intake:
@@ -113,7 +113,7 @@ def read_csv(content: bytes, *, received_ms: int, source: str = "csv") -> Intake
     except RefusedError as refused:
         tally.reject("file", refused.code, refused.detail)
         return Intake((), tally.finish())
-    return _intake(rows, lambda row: _feature_of(columns, row), received_ms, tally)
+    return intake_of(rows, lambda row: _draft(_feature_of(columns, row), received_ms), tally)
 
 
 def write_geojson(items: Iterable[Item]) -> bytes:
@@ -130,14 +130,13 @@ def write_geojson(items: Iterable[Item]) -> bytes:
     return b'{"type":"FeatureCollection","features":[' + b",".join(features) + b"]}"
 
 
-def _intake(
-    records: Iterable[tuple[str, T]], feature_of: Callable[[T], bytes], received_ms: int, tally: Tally
-) -> Intake:
+def intake_of(records: Iterable[tuple[str, T]], draft_of: Callable[[T], Draft], tally: Tally) -> Intake:
+    """A draft for each record; one that is refused, or whose id stands twice, is counted and its neighbours stay."""
     drafts: list[Draft] = []
     seen: set[str] = set()
     for where, record in records:
         try:
-            draft = _draft(feature_of(record), received_ms)
+            draft = draft_of(record)
             if draft.external_id and draft.external_id in seen:
                 raise RefusedError("DUPLICATE_ID", f"{draft.external_id} stands twice")
         except RefusedError as refused:
@@ -157,7 +156,7 @@ def _check_size(content: bytes) -> None:
         raise RefusedError("TOO_LARGE", f"{len(content)} bytes, at most {BOUNDS.json_text_bytes}")
 
 
-def _features(content: bytes) -> list[tuple[str, bytes]]:
+def features_of(content: bytes) -> list[tuple[str, bytes]]:
     """Every Feature of a file as the bytes it stands in, with its place."""
     _check_size(content)
     lines = [(f"line {at}", line.strip(_BLANK)) for at, line in enumerate(content.split(b"\n"), 1)]
@@ -271,10 +270,10 @@ def _draft(content: bytes, received_ms: int) -> Draft:
     properties = feature.get("properties")
     if feature.get("type") != "Feature" or not isinstance(properties, dict):
         raise RefusedError("NOT_A_FEATURE", "is no Feature with properties")
-    place = _place(feature, content)
-    observed_ms = _observed_ms(properties, received_ms)
+    place = place_of(feature, content)
+    observed_ms = observed_ms_of(properties, received_ms)
     _check_properties(properties)
-    base, parts = _marking(feature, properties)
+    base, parts = marking_of(feature, properties)
     whole, portions = settle(base, parts)
     return Draft(
         kind=KIND,
@@ -286,16 +285,17 @@ def _draft(content: bytes, received_ms: int) -> Draft:
         handling=whole,
         portions=portions,
         title=_title(properties),
-        external_id=_identity(feature),
+        external_id=identity_of(feature),
     )
 
 
-def _place(feature: Json, content: bytes) -> Place:
+def place_of(feature: Json, content: bytes) -> Place:
+    """The Point of a Feature, from the digits as written."""
     geometry = feature.get("geometry")
     if not isinstance(geometry, dict) or geometry.get("type") != "Point":
         raise RefusedError("NOT_A_POINT", "the geometry is no Point")
     coordinates = geometry.get("coordinates")
-    if not isinstance(coordinates, list) or not 2 <= len(coordinates) <= 3 or not all(map(_is_number, coordinates)):
+    if not isinstance(coordinates, list) or not 2 <= len(coordinates) <= 3 or not all(map(is_number, coordinates)):
         raise RefusedError("NOT_A_POINT", "the coordinates are not longitude and latitude")
     lon, lat = (Decimal(repr(number)) for number in coordinates[:2])
     if _is_finer(lon) or _is_finer(lat):
@@ -317,11 +317,13 @@ def to_e7(degrees: Decimal) -> int:
     return int(degrees.quantize(_STEP, ROUND_HALF_EVEN).scaleb(7))
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a JSON value is a number."""
     return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
 
 
-def _identity(feature: Json) -> str:
+def identity_of(feature: Json) -> str:
+    """The source's own id, empty if it gave none."""
     identity = feature.get("id", "")
     if isinstance(identity, bool) or not isinstance(identity, str | int):
         raise RefusedError("BAD_ID", "the id is neither text nor an integer")
@@ -331,7 +333,8 @@ def _identity(feature: Json) -> str:
         raise RefusedError("BAD_ID", error.reason) from None
 
 
-def _observed_ms(properties: Json, received_ms: int) -> int:
+def observed_ms_of(properties: Json, received_ms: int) -> int:
+    """When it was observed, in ms; neither before 1970 nor yet to come."""
     observed = properties.get("observed")
     try:
         observed_ms = parse_utc(observed if isinstance(observed, str) else "")
@@ -351,7 +354,7 @@ def _check_properties(properties: Json) -> None:
     _check_ellipse(properties.get("ellipse"), required=sensor in _MEASURED)
     for path, (low, high) in _RANGES.items():
         value = _at(properties, path)
-        if value is not None and not (_is_number(value) and low <= value <= high):
+        if value is not None and not (is_number(value) and low <= value <= high):
             raise RefusedError("PROPERTY_INVALID", f"{'.'.join(path)} is no number from {low} to {high}")
     for path, limit_chars in _TEXTS.items():
         text = _at(properties, path)
@@ -360,7 +363,7 @@ def _check_properties(properties: Json) -> None:
     if not isinstance(properties.get("exercise", False), bool):
         raise RefusedError("PROPERTY_INVALID", "exercise is neither true nor false")
     confidence = properties.get("confidence", "")
-    if not (isinstance(confidence, str) or _is_number(confidence)):
+    if not (isinstance(confidence, str) or is_number(confidence)):
         raise RefusedError("PROPERTY_INVALID", "confidence is neither a number nor a word")
 
 
@@ -384,7 +387,7 @@ def _check_ellipse(ellipse: Any, *, required: bool) -> None:
     if not isinstance(ellipse, dict):
         raise RefusedError("ELLIPSE_INVALID", "is no object")
     for name in _ELLIPSE_COLUMNS:
-        if not _is_number(ellipse.get(name)):
+        if not is_number(ellipse.get(name)):
             raise RefusedError("ELLIPSE_INVALID", f"{name} is no number")
     major_m, minor_m, orientation_deg, confidence_pct = (ellipse[name] for name in _ELLIPSE_COLUMNS)
     # An axis of nothing would claim certainty, and matching would divide by it.
@@ -405,7 +408,7 @@ def _title(properties: Json) -> str:
 # --- marking ---
 
 
-def _marking(feature: Json, properties: Json) -> tuple[Handling, dict[str, Handling]]:
+def marking_of(feature: Json, properties: Json) -> tuple[Handling, dict[str, Handling]]:
     """What the record itself says about its handling: of the whole, and of parts by selector."""
     licence = properties.get("licence")
     base = handling(licences=(licence,)) if licence else Handling()

@@ -43,8 +43,8 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from relto.bounds import KIB
 from relto.clock import SECOND_MS, from_datetime
-from relto.envelope.card import CARD_VERSION, PartyCard, check_party
-from relto.envelope.keys import SEED_BYTES, PrivateKeys, PublicKeys, Signer
+from relto.envelope.card import CARD_VERSION, PartyCard, Revocation, check_party
+from relto.envelope.keys import SEED_BYTES, PrivateKeys, PublicKeys, Signer, fingerprint
 from relto.envelope.seal import SealingKey
 from relto.errors import OurError, PeerError
 from relto.keyring.tls import CA_LIFETIME_S, LEAF_LIFETIME_S, Issued, issue_ca, issue_leaf
@@ -118,6 +118,7 @@ class FileKeyring:
         now_ms: int,
         hostnames: Sequence[str] = (),
         passphrase: bytes | None = None,
+        authority: bytes | None = None,
         leaf_lifetime_s: int = LEAF_LIFETIME_S,
         ca_lifetime_s: int = CA_LIFETIME_S,
     ) -> FileKeyring:
@@ -128,42 +129,25 @@ class FileKeyring:
             party: whose keys they are.
             now_ms: from when the certificates are valid.
             hostnames: DNS names and IP addresses of the node, named in its TLS certificate beside its URI.
-            passphrase: locks the authority keys; at least ``PASSPHRASE_BYTES`` bytes.
+            passphrase: locks the authority keys, or opens those given; at least ``PASSPHRASE_BYTES`` bytes.
+            authority: the content of the ``authority.key`` of a node that was lost; all other keys are new.
             leaf_lifetime_s: how long the first TLS certificate lasts.
             ca_lifetime_s: how long the party's TLS issuing certificate lasts.
 
         Raises:
             OurError: a keyring, or part of one, is there already; nothing was changed then. Or the directory is open
-                to others or cannot be written, or the passphrase is too short, or a host name is none.
+                to others or cannot be written, or the passphrase is too short or another, or a host name is none.
             MalformedError: ``party`` is not a party's id.
         """
         check_party(party)
         _check_passphrase(passphrase)
-        authority, node, sealing = PrivateKeys.generate(), PrivateKeys.generate(), SealingKey.generate()
-        issuer = issue_ca(party, now_ms=now_ms, lifetime_s=ca_lifetime_s)
-        leaf = issue_leaf(party, issuer, now_ms=now_ms, lifetime_s=leaf_lifetime_s, hostnames=hostnames)
-        record = _Record(
-            v=_VERSION,
-            party=party,
-            created_ms=now_ms,
-            authority=authority.public,
-            node=node.public,
-            sealing=sealing.public_bytes().hex(),
-            tls_ca=base64.b64encode(issuer[1].public_bytes(serialization.Encoding.DER)).decode(),
-        )
-        contents = {
-            KEY_FILES["authority"]: _close(party, "authority", b"".join(authority.seeds()), passphrase),
-            KEY_FILES["node"]: _close(party, "node", b"".join(node.seeds()), None),
-            KEY_FILES["sealing"]: _close(party, "sealing", sealing.private_bytes(), None),
-            TLS_CA_KEY: _key_pem(issuer),
-            TLS_CA: _certificate_pem(issuer),
-            TLS_LEAF: _key_pem(leaf) + _certificate_pem(leaf),
-            RECORD: canonical(record),
-        }
-        _prepare(directory)
-        for name, content in contents.items():
-            _write(directory / name, content, os.link)
-        return cls(directory, record)
+        if authority is None:
+            made = PrivateKeys.generate()
+            public, authority = made.public, _close(party, "authority", b"".join(made.seeds()), passphrase)
+        else:
+            public = _authority_of(party, authority, passphrase)
+        made_for = _MadeFor(party, public, authority, now_ms, tuple(hostnames), leaf_lifetime_s, ca_lifetime_s)
+        return cls(directory, _make(directory, made_for))
 
     @classmethod
     def open(cls, directory: Path) -> FileKeyring:
@@ -265,7 +249,58 @@ class FileKeyring:
         leaf = issue_leaf(self.party, issuer, now_ms=now_ms, lifetime_s=lifetime_s, hostnames=hostnames)
         _write(self._directory / TLS_LEAF, _key_pem(leaf) + _certificate_pem(leaf), os.replace)
 
-    def card(self, name: str, url: str, version: int, now_ms: int, lifetime_s: int) -> PartyCard:
+    def renew(
+        self,
+        *,
+        now_ms: int,
+        hostnames: Sequence[str] = (),
+        leaf_lifetime_s: int = LEAF_LIFETIME_S,
+        ca_lifetime_s: int = CA_LIFETIME_S,
+    ) -> Path:
+        """Make new node, sealing and TLS keys under the same authority; returns where the old keyring lies now.
+
+        The new keyring is made whole beside the old one, then the two change places. Cut off between the two
+        renames, the old keyring is gone from its place and both lie beside it: rename the new one (``.next``) by hand.
+        Partners know the new keys by a new card.
+
+        Raises:
+            OurError: a directory cannot be written, or one of the two names is taken.
+        """
+        key = self._directory / KEY_FILES["authority"]
+        authority = _read(key) if key.exists() else None
+        made_for = _MadeFor(
+            self.party, self._record.authority, authority, now_ms, tuple(hostnames), leaf_lifetime_s, ca_lifetime_s
+        )
+        fresh = self._directory.with_name(f"{self._directory.name}.next")
+        past = self._directory.with_name(f"{self._directory.name}.old-{fingerprint(self._record.node)[:9]}")
+        if past.exists():
+            raise OurError("is there already.", field=str(past), remedy="Move it away.")
+        self._record = _make(fresh, made_for)
+        try:
+            self._directory.rename(past)
+            fresh.rename(self._directory)
+        except OSError as error:
+            raise OurError(
+                f"cannot be renamed: {error.strerror}.", field=str(fresh), remedy="See to the directory above it."
+            ) from None
+        _sync(self._directory.parent)
+        return past
+
+    def node_public(self) -> PublicKeys:
+        """The public node keys."""
+        return self._record.node
+
+    def card(
+        self,
+        name: str,
+        url: str,
+        version: int,
+        now_ms: int,
+        lifetime_s: int,
+        *,
+        log: int = 1,
+        revoked: tuple[Revocation, ...] = (),
+    ) -> PartyCard:
         """Return this party's card, yet to be signed by the authority keys (``relto.envelope.card.sign_card``).
 
         Raises:
@@ -283,6 +318,8 @@ class FileKeyring:
             url=url,
             issued_ms=now_ms,
             expires_ms=now_ms + lifetime_s * SECOND_MS,
+            log=log,
+            revoked=revoked,
         )
 
     def _signer(self, role: Role, public: PublicKeys, passphrase: bytes | None) -> Signer:
@@ -309,6 +346,63 @@ class FileKeyring:
     def _check_public(self, role: Role, same: bool) -> None:
         if not same:
             raise _changed(self._directory / KEY_FILES[role])
+
+
+@dataclass(frozen=True, slots=True)
+class _MadeFor:
+    """What a new keyring is made from. ``authority_file`` is None where the authority keys are kept elsewhere."""
+
+    party: str
+    authority: PublicKeys
+    authority_file: bytes | None
+    now_ms: int
+    hostnames: tuple[str, ...]
+    leaf_lifetime_s: int
+    ca_lifetime_s: int
+
+
+def _make(directory: Path, made_for: _MadeFor) -> _Record:
+    """Make all keys but the authority's and bring them to the disk."""
+    party, now_ms = made_for.party, made_for.now_ms
+    node, sealing = PrivateKeys.generate(), SealingKey.generate()
+    issuer = issue_ca(party, now_ms=now_ms, lifetime_s=made_for.ca_lifetime_s)
+    leaf = issue_leaf(party, issuer, now_ms=now_ms, lifetime_s=made_for.leaf_lifetime_s, hostnames=made_for.hostnames)
+    record = _Record(
+        v=_VERSION,
+        party=party,
+        created_ms=now_ms,
+        authority=made_for.authority,
+        node=node.public,
+        sealing=sealing.public_bytes().hex(),
+        tls_ca=base64.b64encode(issuer[1].public_bytes(serialization.Encoding.DER)).decode(),
+    )
+    contents = {
+        KEY_FILES["node"]: _close(party, "node", b"".join(node.seeds()), None),
+        KEY_FILES["sealing"]: _close(party, "sealing", sealing.private_bytes(), None),
+        TLS_CA_KEY: _key_pem(issuer),
+        TLS_CA: _certificate_pem(issuer),
+        TLS_LEAF: _key_pem(leaf) + _certificate_pem(leaf),
+        RECORD: canonical(record),
+    }
+    if made_for.authority_file is not None:
+        contents = {KEY_FILES["authority"]: made_for.authority_file, **contents}
+    _prepare(directory)
+    for name, content in contents.items():
+        _write(directory / name, content, os.link)
+    return record
+
+
+def _authority_of(party: str, content: bytes, passphrase: bytes | None) -> PublicKeys:
+    """The public half of the authority keys in the content of a key file."""
+    path = Path(KEY_FILES["authority"])
+    try:
+        secret = parse_canonical(content, _Secret)
+    except PeerError:  # its text could quote the secret
+        secret = None
+    if secret is None or (secret.party, secret.role) != (party, "authority"):
+        raise OurError(f"is not the authority keys of {party}.", field=str(path), remedy="Give the right file.")
+    seeds = _unlock(secret, path, passphrase)
+    return PrivateKeys.from_seeds(seeds[:SEED_BYTES], seeds[SEED_BYTES:]).public
 
 
 def _changed(path: Path) -> OurError:
@@ -355,8 +449,12 @@ def _unlock(secret: _Secret, path: Path, passphrase: bytes | None) -> bytes:
 
 
 def _cipher(lock: _Lock, passphrase: bytes) -> AESGCM:
-    stretch = Scrypt(salt=bytes.fromhex(lock.salt), length=32, n=2**17, r=8, p=1)
-    return AESGCM(stretch.derive(passphrase))
+    return AESGCM(stretched(passphrase, bytes.fromhex(lock.salt)))
+
+
+def stretched(passphrase: bytes, salt: bytes) -> bytes:
+    """The 32-byte key that a passphrase makes: scrypt (RFC 7914), about half a second and 128 MiB."""
+    return Scrypt(salt=salt, length=32, n=2**17, r=8, p=1).derive(passphrase)
 
 
 def _key_pem(issued: Issued) -> bytes:

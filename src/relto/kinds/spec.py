@@ -1,7 +1,8 @@
 """What a kind's content looks like, and which of its fields belong to which view.
 
 A field that the kind does not name is unknown, and unknown is withheld: it leaves in the full view only. Rendering
-reads these tables; it knows four *shapes* and no kind by name.
+reads these tables; it knows five *shapes* and no kind by name. An *opaque* content is not looked into: it goes whole,
+or not at all.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import msgspec
 from relto.errors import OurError
 from relto.item import KIND, View
 
-Shape = Literal["record", "columns", "stix", "misp"]
+Shape = Literal["record", "columns", "stix", "misp", "opaque"]
+Urgency = Literal["routine", "priority", "distress"]
 Role = Literal["position", "lat_e7", "lon_e7", "time", "time_ms", "identity", "text", "measure", "person", "reference"]
 
 
@@ -28,13 +30,14 @@ class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Kind(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One kind of item."""
+    """One kind of item. What is urgent goes ahead of everything routine, distress first."""
 
     name: str
     title: str
     shape: Shape
     media_type: str
     fields: tuple[Field, ...] = ()
+    urgency: Urgency = "routine"
 
     def paths(self, *roles: Role) -> tuple[str, ...]:
         """The paths of the fields with one of these roles."""

@@ -17,6 +17,8 @@ from relto.item import AgreementRef, View
 from relto.release.decide import Verdict
 from relto.strict import canonical, parse_canonical
 
+Logged = Verdict | Literal["WITHDRAWN"]
+
 SALT_BYTES = 32
 _DOMAIN = b"relto-release-leaf/1\n"
 
@@ -33,7 +35,7 @@ class LeafRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     n: int
     item: str
     version: int
-    verdict: Verdict
+    verdict: Logged
     view: View
     reasons: tuple[str, ...]
     agreements: tuple[AgreementRef, ...]

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import msgspec
-from sqlalchemy import Connection
 
 from relto.agreements.document import read
 from relto.agreements.lifecycle import PAYLOAD_TYPE, State, state
 from relto.agreements.terms import Terms
-from relto.bounds import BOUNDS
 from relto.envelope.dsse import merge, open_signed, sign
-from relto.errors import NotForUsError, OurError, TooLargeError
+from relto.errors import OurError
+from relto.exchange.books import SignedAgreement
+from relto.exchange.documents import take_agreement
 from relto.exchange.page import sha256
 from relto.node.node import Node
-from relto.store import parties
-from relto.store.parties import SignedAgreement
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -67,39 +65,9 @@ def take(node: Node, envelope: bytes) -> Held:
     """Take an agreement's envelope, new or with further signatures; signatures are united, never dropped.
 
     Raises:
-        SignatureError, MalformedError: a signature of a known party does not verify, or it is no envelope.
-        DocumentError: its text has findings. NotForUsError: this party is not one of its parties.
+        PeerError, DocumentError: see ``relto.exchange.documents.take_agreement``.
     """
-    if len(envelope) > BOUNDS.agreement_bytes * 2:
-        raise TooLargeError(f"{len(envelope)} bytes.", field="agreement", remedy="Send one agreement.")
-    opened = open_signed(envelope, PAYLOAD_TYPE, node.authorities())
-    terms = read(opened.payload, "agreement")
-    if terms.party(node.party) is None:
-        raise NotForUsError(f"{node.party} is no party of it.", field=terms.ref.id, remedy="Send it to its parties.")
-
-    if not opened.signed_by:
-        raise NotForUsError("no partner has signed it.", field=terms.ref.id, remedy="Its proposer signs first.")
-
-    def keep(connection: Connection) -> SignedAgreement:
-        known = parties.same_agreement(connection, terms.ref.id, terms.ref.version, terms.ref.sha256)
-        if known is None and len(parties.agreements(connection)) >= BOUNDS.agreements:
-            raise TooLargeError(f"over {BOUNDS.agreements} held.", field="agreements", remedy="Remove old proposals.")
-        united = merge(known.envelope, envelope) if known else envelope
-        signed_by = tuple(sorted(open_signed(united, PAYLOAD_TYPE, node.authorities()).signed_by))
-        stored = SignedAgreement(
-            id=terms.ref.id,
-            version=terms.ref.version,
-            sha256=terms.ref.sha256,
-            text=opened.payload,
-            envelope=united,
-            signed_by=signed_by,
-            changed_ms=node.now_ms(),
-        )
-        if known is None or known.envelope != united:
-            parties.keep_agreement(connection, stored)
-        return stored
-
-    return _held(node, node.database.write(keep))
+    return _held(node, node.store.write(lambda books: take_agreement(node.core, books, envelope)))
 
 
 def show(node: Node, agreement: str, version: int | None = None) -> Held:
@@ -108,8 +76,8 @@ def show(node: Node, agreement: str, version: int | None = None) -> Held:
     Raises:
         OurError: there is none of that name.
     """
-    with node.database.read() as connection:
-        stored = parties.agreement(connection, agreement, version)
+    with node.store.read() as books:
+        stored = books.agreement(agreement, version)
     if stored is None:
         raise OurError("no agreement has this name.", field=agreement, remedy="See: relto agreement ls.")
     return _held(node, stored)
@@ -117,18 +85,15 @@ def show(node: Node, agreement: str, version: int | None = None) -> Held:
 
 def everything(node: Node) -> tuple[Held, ...]:
     """All agreements that the node holds."""
-    with node.database.read() as connection:
-        stored = parties.agreements(connection)
+    with node.store.read() as books:
+        stored = books.agreements()
     return tuple(_held(node, each) for each in stored)
 
 
-def for_peer(node: Node, peer: str) -> tuple[bytes, ...]:
-    """The envelopes of the agreements that name this peer; of others a peer is not told that they exist."""
-    return tuple(held.envelope for held in everything(node) if held.terms.party(peer) is not None)
-
-
 def _held(node: Node, stored: SignedAgreement) -> Held:
-    opened = open_signed(stored.envelope, PAYLOAD_TYPE, node.authorities())
+    with node.store.read() as books:
+        authorities = node.core.authorities(books)
+    opened = open_signed(stored.envelope, PAYLOAD_TYPE, authorities)
     terms = read(opened.payload, stored.id)
     if sha256(opened.payload) != stored.sha256:
         raise OurError("the stored text is not the signed one.", field=stored.id, remedy="Restore the store.")

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
-from functools import partial
 from pathlib import Path
 
 import msgspec
-from sqlalchemy import Connection
 
 from relto.bounds import BOUNDS
 from relto.envelope.card import PartyCard, signed_card
-from relto.envelope.merkle import HASH_BYTES, NodeReader, inclusion_proof, leaf_hash, verify_inclusion, verify_range
+from relto.envelope.merkle import HASH_BYTES, NodeReader, leaf_hash, verify_inclusion, verify_range
 from relto.errors import MalformedError, OurError, ProofError
+from relto.exchange import heads
+from relto.exchange.books import Arrival, Released, Stored
+from relto.exchange.core import halted, log_number
 from relto.exchange.messages import open_batch
-from relto.exchange.page import LogProof, log_origin
+from relto.exchange.page import Hop, LogProof, log_origin
+from relto.exchange.provenance import Passage, hop_of, read_hops
+from relto.exchange.provenance import verify as verify_hops
 from relto.item import Header, parse_item
 from relto.labels import banner, overall
 from relto.log.checkpoint import open_checkpoint
@@ -23,13 +27,22 @@ from relto.log.leaf import LeafRecord, open_leaf, policy_commitment
 from relto.log.tiles import check, node_reader
 from relto.node.home import LOG
 from relto.node.node import Node
-from relto.store import records, releaselog, streams
-from relto.store.records import Stored
+from relto.store.books import SqlBooks
 from relto.strict import canonical, parse_canonical
 
 PROOF_FORMAT = "relto-item/1"
 CHECKPOINT = "checkpoint"
 _STEP = 5000
+
+
+class ProvenHop(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A release before the one that is proven: its header and what proves it, base64."""
+
+    header: str
+    statement: str
+    card: str
+    index: int
+    path: tuple[str, ...]
 
 
 class ProvenItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,10 +59,14 @@ class ProvenItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log_start: int
     entries: tuple[str, ...]
     run_proof: tuple[str, ...]
+    hops: tuple[ProvenHop, ...]
 
 
 class Verified(msgspec.Struct, frozen=True):
-    """What a proven item says, after every signature and proof in it has been checked."""
+    """What a proven item says, after every signature and proof in it has been checked.
+
+    ``hops`` are the releases by which it came to ``by``, the first of them first; their keys stand in the file.
+    """
 
     header: Header
     by: str
@@ -58,6 +75,7 @@ class Verified(msgspec.Struct, frozen=True):
     log_index: int
     marking: str
     fingerprint_checked: bool
+    hops: tuple[Passage, ...] = ()
 
 
 class LogCheck(msgspec.Struct, frozen=True):
@@ -73,24 +91,23 @@ def check_log(node: Node) -> LogCheck:
     Raises:
         ProofError, SignatureError: names the first thing that is wrong.
     """
-    with node.database.read() as connection:
-        read_tile = partial(releaselog.tile, connection)
-        head = releaselog.head(connection)
+    with node.store.read() as books:
+        head = books.head()
         if head.size:
             note = open_checkpoint(head.note, node.signer.public, node.party)
-            if (note.size, note.root, note.origin) != (head.size, head.root, log_origin(node.party)):
+            if (note.size, note.root, note.origin) != (head.size, head.root, log_origin(node.party, log_number(books))):
                 raise ProofError(
                     "the signed head is another.", field="checkpoint", remedy="Keep the store as evidence."
                 )
-        check(head.size, head.root, read_tile, read_tile)
-        _check_leaves(connection, head.size, node_reader(head.size, read_tile))
+        check(head.size, head.root, books.tile, books.tile)
+        _check_leaves(books, head.size, node_reader(head.size, books.tile))
     return LogCheck(head.size, head.root.hex())
 
 
-def _check_leaves(connection: Connection, size: int, read: NodeReader) -> None:
+def _check_leaves(books: SqlBooks, size: int, read: NodeReader) -> None:
     """Hold the store's leaves against the tiles, which have been checked up to the signed root: all, and no others."""
     for start in range(0, size + 1, _STEP):
-        found = releaselog.opened(connection, start, _STEP)
+        found = books.opened(start, _STEP)
         if [index for index, _, _ in found] != list(range(start, min(start + _STEP, size))):
             raise _wrong_leaf(f"{start} and on", "are not those that the signed head counts.")
         for index, entry, leaf in found:
@@ -108,17 +125,35 @@ def _wrong_leaf(which: str, reason: str) -> ProofError:
 def publish_log(node: Node) -> int:
     """Write tiles and checkpoint as files below ``log/`` where they changed; the checkpoint last. Returns its size."""
     target = node.home / LOG
-    with node.database.read() as connection:
-        head = releaselog.head(connection)
+    with node.store.read() as books:
+        head = books.head()
+        if head.size and not halted(books):
+            _put_by(target, log_origin(node.party, log_number(books)))
         published = _published_size(target)
-        if head.size in (0, published):
+        if head.size in (0, published) or halted(books):
             return head.size
-        for path in releaselog.tile_paths(connection):
-            content = releaselog.tile(connection, path)
+        for path in books.tile_paths():
+            content = books.tile(path)
             if content is not None and not _same(target / path, content):
                 _place(target / path, content)
     _place(target / CHECKPOINT, head.note)
     return head.size
+
+
+def check_published(node: Node) -> None:
+    """Hold what was published against the store, before anything is released: a store that was put back halts."""
+    with contextlib.suppress(OSError):
+        note = (node.home / LOG / CHECKPOINT).read_bytes()
+        node.store.write(lambda books: heads.check_own(node.core, books, note))
+
+
+def _put_by(target: Path, origin: str) -> None:
+    """A log that was lost stays published under another name when the next one begins."""
+    with contextlib.suppress(OSError):
+        before = (target / CHECKPOINT).read_text("utf-8").split("\n")[0]
+        if before != origin:
+            number = before.rpartition("/")[2] if before.count("/") > 1 else "1"
+            target.rename(target.with_name(f"{LOG}-{number}"))
 
 
 def _published_size(target: Path) -> int:
@@ -149,21 +184,30 @@ def prove(node: Node, item_id: str) -> bytes:
     Raises:
         OurError: nothing released to us is held under this id.
     """
-    with node.database.read() as connection:
-        held = [each for each in records.find(connection, item_id, node.reading()) if each.arrival is not None]
+    reading = node.reading()
+    with node.store.read() as books:
+        held = [each for each in books.find(item_id, reading) if each.arrival is not None]
         if not held:
             raise OurError("no release to us is held under this id.", field=item_id, remedy="See: relto ls.")
-        stored = held[0]
-        arrival = streams.arrival(connection, stored.arrival or 0)
+        return prove_stored(books, held[0])
+
+
+def prove_stored(books: SqlBooks, stored: Stored) -> bytes:
+    """The proven form of one row that a partner released to us, whether it may be read or not.
+
+    Raises:
+        OurError: its proof is not held.
+    """
+    arrival = books.arrival(stored.arrival or 0)
     if arrival is None or stored.place is None:
-        raise OurError("its proof is not held.", field=item_id, remedy="Restore the store from its backup.")
+        raise OurError("its proof is not held.", field="item", remedy="Restore the store from its backup.")
     return canonical(_proven(stored, stored.place, arrival))
 
 
-def _proven(stored: Stored, place: int, arrival: streams.Arrival) -> ProvenItem:
+def _proven(stored: Stored, place: int, arrival: Arrival) -> ProvenItem:
     proof = msgspec.msgpack.decode(arrival.proof, type=LogProof)
     statement = open_batch(arrival.statement, signed_card(arrival.card, pinned=None).node)
-    path = inclusion_proof(_hashes(arrival.hashes), place)
+    last = hop_of(stored.header, place, arrival)
     return ProvenItem(
         format=PROOF_FORMAT,
         header=_text(stored.header),
@@ -171,12 +215,23 @@ def _proven(stored: Stored, place: int, arrival: streams.Arrival) -> ProvenItem:
         card=_text(arrival.card),
         statement=_text(arrival.statement),
         index=place,
-        path=tuple(_text(each) for each in path),
+        path=tuple(_text(each) for each in last.path),
         checkpoint=_text(proof.checkpoint),
         log_start=statement.log_start,
         entries=tuple(_text(entry) for entry in _hashes(arrival.entries)),
         run_proof=tuple(_text(each) for each in proof.run_proof),
+        hops=tuple(_written(hop) for hop in read_hops(stored.hops)),
     )
+
+
+def _written(hop: Hop) -> ProvenHop:
+    path = tuple(_text(each) for each in hop.path)
+    return ProvenHop(_text(hop.header), _text(hop.statement), _text(hop.card), hop.index, path)
+
+
+def _hop(written: ProvenHop) -> Hop:
+    path = tuple(_bytes(each) for each in written.path)
+    return Hop(_bytes(written.header), _bytes(written.statement), _bytes(written.card), written.index, path)
 
 
 def _hashes(joined: bytes) -> list[bytes]:
@@ -212,6 +267,7 @@ def verify(content: bytes, *, pinned: str | None = None) -> Verified:
         log_index=statement.log_start + proven.index,
         marking=banner(overall(item.header.label)),
         fingerprint_checked=pinned is not None,
+        hops=verify_hops(tuple(map(_hop, proven.hops)), item.header, lambda _: None),
     )
 
 
@@ -235,20 +291,26 @@ def _bytes(text: str) -> bytes:
 
 
 class Exposure(msgspec.Struct, frozen=True):
-    """One line of who ever got an item: recipient, place in its stream, log index, and the record."""
+    """One line of who ever got an item: the release, whether it was receipted, the record of a log that is not lost."""
 
-    recipient: str
-    n: int
-    log_index: int
-    record: LeafRecord
+    release: Released
+    receipted: bool
+    record: LeafRecord | None
 
 
 def who_has(node: Node, item_id: str) -> tuple[Exposure, ...]:
-    """Everybody to whom this node ever released an item."""
+    """Everybody to whom this node ever released an item; also of one that is long over or withdrawn."""
     found = []
-    with node.database.read() as connection:
-        for stored in records.find(connection, item_id, node.reading()):
-            for recipient, n, index in releaselog.releases_of(connection, stored.seq):
-                _, entry, leaf = releaselog.opened(connection, index, 1)[0]
-                found.append(Exposure(recipient, n, index, open_leaf(leaf.record, leaf.salt, entry)))
+    with node.store.read() as books:
+        streams = {each.recipient: each for each in books.all_streams()}
+        for release in books.releases_of(item_id):
+            receipted = release.n <= streams[release.recipient].receipted_n
+            found.append(Exposure(release, receipted, _record(books, release)))
     return tuple(found)
+
+
+def _record(books: SqlBooks, release: Released) -> LeafRecord | None:
+    """What the log says of a release; None where that log was lost."""
+    now = release.log == log_number(books)
+    opened = books.opened(release.leaf, 1) if now else books.opened_past(release.log, release.leaf)
+    return next((open_leaf(leaf.record, leaf.salt, entry) for _, entry, leaf in opened), None)

@@ -14,16 +14,15 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import msgspec
-from sqlalchemy import Connection
 
+from relto.exchange.books import URGENCIES, Books, Filed
+from relto.exchange.filing import file
 from relto.feeds import files
 from relto.formats import rejects
 from relto.formats.draft import Draft
 from relto.item import new_item
 from relto.labels import NOFORN, REL_TO, Category, Handling, Label, Marking, Portion, Tlp, handling, join_handling
 from relto.node.node import Node
-from relto.store import parties, records
-from relto.store.records import Filed
 
 _CHUNK = 500
 ID_KEY = "item-id-key"
@@ -91,15 +90,15 @@ def store_drafts(
             )
             for at, draft in enumerate(chunk)
         ]
-        new += node.database.write(partial(_file, filed=filed))
+        new += node.store.write(partial(_file, filed=filed))
         done += len(chunk)
         if progress is not None:
             progress(done, len(drafts))
     return new
 
 
-def _file(connection: Connection, filed: Sequence[Filed]) -> int:
-    return records.file_items(connection, filed)
+def _file(books: Books, filed: Sequence[Filed]) -> int:
+    return file(books, filed).new
 
 
 def _chunks(drafts: Sequence[Draft]) -> Iterator[Sequence[Draft]]:
@@ -110,13 +109,18 @@ def _chunks(drafts: Sequence[Draft]) -> Iterator[Sequence[Draft]]:
 def item_key(node: Node) -> bytes:
     """The node's own key for item ids, made on first use."""
 
-    def make(connection: Connection) -> bytes:
-        parties.keep_secret(connection, ID_KEY, node.entropy(32))
-        return parties.secret(connection, ID_KEY) or b""
+    def make(books: Books) -> bytes:
+        books.keep_secret(ID_KEY, node.core.entropy(32))
+        return books.secret(ID_KEY) or b""
 
-    with node.database.read() as connection:
-        known = parties.secret(connection, ID_KEY)
-    return known or node.database.write(make)
+    with node.store.read() as books:
+        known = books.secret(ID_KEY)
+    return known or node.store.write(make)
+
+
+def item_id(key: bytes, kind: str, basis: bytes) -> str:
+    """The id of an item of our own that is made from these bytes."""
+    return hmac.new(key, kind.encode() + b"\0" + basis, hashlib.sha256).hexdigest()[:32]
 
 
 def _basis(node: Node, draft: Draft, source: bytes, place: int) -> bytes:
@@ -129,14 +133,14 @@ def _label_of(party: str, draft: Draft, defaults: Defaults, known: Labels) -> La
     """The label of a draft; the records of a feed mostly share one."""
     said = (draft.handling, draft.portions, draft.foreign)
     if said not in known:
-        known[said] = _label(party, draft, defaults)
+        known[said] = label_of(party, draft, defaults)
     return known[said]
 
 
 def _filed(node: Node, key: bytes, draft: Draft, subjects: tuple[str, ...], label: Label, basis: bytes) -> Filed:
     """The item of a draft, ready to be stored."""
     item = new_item(
-        id=hmac.new(key, draft.kind.encode() + b"\0" + basis, hashlib.sha256).hexdigest()[:32],
+        id=item_id(key, draft.kind, basis),
         kind=draft.kind,
         origin=node.party,
         observed_ms=draft.observed_ms,
@@ -147,10 +151,16 @@ def _filed(node: Node, key: bytes, draft: Draft, subjects: tuple[str, ...], labe
         content=draft.content,
         media_type=draft.media_type,
     )
-    return Filed(item=item, title=draft.title or draft.external_id, received_ms=node.now_ms())
+    return Filed(
+        item=item,
+        title=draft.title or draft.external_id,
+        received_ms=node.now_ms(),
+        urgency=URGENCIES[node.kinds[draft.kind].urgency],
+    )
 
 
-def _label(party: str, draft: Draft, defaults: Defaults) -> Label:
+def label_of(party: str, draft: Draft, defaults: Defaults) -> Label:
+    """What a record says of itself, joined with what the operator says of its feed."""
     limits = (Category(REL_TO, "permissive", defaults.rel_to),) if defaults.rel_to else ()
     own = handling(
         markings=(Marking(party, defaults.level, defaults.marking or defaults.level),),

@@ -12,20 +12,20 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection
 
 from relto.columns import read_table
-from relto.errors import OurError
+from relto.errors import OurError, PeerError
+from relto.exchange.books import Books, Stored
+from relto.exchange.provenance import Passage, fingerprints, read_hops, verify
+from relto.exchange.share import append_signed, make_leaf, rendition_of, upstream_of
 from relto.item import PARTY, Header, Item
 from relto.log.leaf import LeafRecord, open_leaf
 from relto.node.node import Node
-from relto.node.share import append_signed, make_leaf, rendition_of, upstream_of
 from relto.release.classes import classify
 from relto.release.decide import Decision
 from relto.release.explain import Examination, examine
 from relto.release.render import Rendition
-from relto.store import records, releaselog
-from relto.store.records import Selection, Stored
+from relto.store.records import Selection
 
 _header = msgspec.json.Decoder(Header)
 _SHOWN_CHARS = 120
@@ -55,6 +55,39 @@ def header_of(stored: Stored) -> Header:
     return _header.decode(stored.header)
 
 
+def provenance(node: Node, stored: Stored) -> tuple[Passage, ...]:
+    """The releases by which an item came to its releaser, verified again with the partners that are known now.
+
+    Empty where none came along, and where one of them does not verify any more.
+    """
+    if not stored.hops:
+        return ()
+    with node.store.read() as books:
+        known = fingerprints(books)
+    try:
+        return verify(read_hops(stored.hops), header_of(stored), known)
+    except PeerError:
+        return ()
+
+
+def handled_as(node: Node, header: Header) -> str:
+    """The own level as which this party handles what was released to it, by the deciding agreement; empty for none."""
+    release = header.release
+    if release is None or not release.rules:
+        return ""
+    deciding = release.rules[0].split("/")[0]
+    terms = next(
+        (
+            each.terms
+            for each in node.rules().standings
+            if each.terms.ref in release.agreements and each.terms.ref.id == deciding
+        ),
+        None,
+    )
+    rung = terms.highest(each.qualified for each in header.label.handling.markings) if terms else None
+    return rung.shows.get(node.party, "") if rung else ""
+
+
 def find(node: Node, reference: str) -> Stored:
     """The item with this id, or with the only id that begins like this.
 
@@ -64,26 +97,27 @@ def find(node: Node, reference: str) -> Stored:
     text = reference.strip().lower()
     if not text or len(text) > 32 or any(digit not in "0123456789abcdef" for digit in text):
         raise OurError(f"{reference[:40]!r} is no item id.", field="item", remedy="Copy it from: relto ls.")
-    with node.database.read() as connection:
-        ids = records.starting_with(connection, text, node.reading())
+    reading = node.reading()
+    with node.store.read() as books:
+        ids = books.starting_with(text, reading)
         if len(ids) != 1:
             found = "none" if not ids else f"{len(ids)}: {', '.join(each[:12] for each in ids)}"
             raise OurError(f"{found} held.", field=text, remedy="Give more of the id; see: relto ls.")
-        return records.find(connection, ids[0], node.reading())[0]
+        return books.find(ids[0], reading)[0]
 
 
 def listing(node: Node, selection: Selection) -> tuple[list[Stored], int]:
     """One page of the items that may be read, and how many there are in all."""
-    with node.database.read() as connection:
-        reading = node.reading()
-        return records.listing(connection, selection, reading), records.count(connection, selection, reading)
+    reading = node.reading()
+    with node.store.read() as books:
+        return books.listing(selection, reading), books.count(selection, reading)
 
 
 def verdicts(node: Node, stored: Stored) -> dict[str, Decision]:
     """What each partner and each other party of our agreements would get of an item now."""
     table = node.rules().table
     parties = sorted({*table.epoch.recipients(), *node.partners()} - {node.party})
-    return {party: rendition_of(node, table, stored, party).decision for party in parties}
+    return {party: rendition_of(node.core, table, stored, party).decision for party in parties}
 
 
 def why(node: Node, reference: str, to: str) -> Why:
@@ -98,9 +132,9 @@ def why(node: Node, reference: str, to: str) -> Why:
     header = header_of(stored)
     table = node.rules().table
     examination = examine(classify(header, upstream_of(header), table.epoch), to, table.epoch)
-    rendition = rendition_of(node, table, stored, to)
+    rendition = rendition_of(node.core, table, stored, to)
     if rendition.decision.withheld:
-        node.database.write(lambda connection: _log_refusal(node, connection, header, to, rendition.decision))
+        node.store.write(lambda books: _log_refusal(node, books, header, to, rendition.decision))
     return Why(
         header=header,
         recipient=to,
@@ -111,8 +145,8 @@ def why(node: Node, reference: str, to: str) -> Why:
     )
 
 
-def _log_refusal(node: Node, connection: Connection, header: Header, to: str, decision: Decision) -> None:
-    append_signed(node, connection, [make_leaf(node, header, to, decision, 0, "", node.now_ms())], 0)
+def _log_refusal(node: Node, books: Books, header: Header, to: str, decision: Decision) -> None:
+    append_signed(node.core, books, [make_leaf(node.core, header, to, decision, 0, "", node.now_ms())], 0)
 
 
 def compare(item: Item, rendition: Rendition) -> Iterator[FieldShown]:
@@ -153,6 +187,6 @@ def _leaves(value: Any, path: str) -> Iterator[tuple[str, str]]:
 
 def log_records(node: Node, *, start: int = 0, limit: int = 100) -> list[LeafRecord]:
     """The log's records from an index on, opened against their entries."""
-    with node.database.read() as connection:
-        found = releaselog.opened(connection, start, limit)
+    with node.store.read() as books:
+        found = books.opened(start, limit)
     return [open_leaf(leaf.record, leaf.salt, entry) for _, entry, leaf in found]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from relto.exchange.core import halted
 from relto.node.node import Node
-from relto.store import records, releaselog, streams
 
 
 class LinkReport(msgspec.Struct, frozen=True):
@@ -20,7 +20,10 @@ class LinkReport(msgspec.Struct, frozen=True):
 
 
 class NodeReport(msgspec.Struct, frozen=True):
-    """A node: what it holds by (from, kind, view), what it decided by verdict and reason, and its links."""
+    """A node: what it holds by (from, kind, view), what it decided by verdict and reason, and its links.
+
+    ``halted``: why it releases nothing, empty if it does.
+    """
 
     party: str
     now_ms: int
@@ -29,6 +32,8 @@ class NodeReport(msgspec.Struct, frozen=True):
     decisions: dict[str, dict[str, int]]
     links: dict[str, LinkReport]
     log_size: int
+    incidents: int
+    halted: str
 
     @property
     def quiet(self) -> bool:
@@ -39,17 +44,18 @@ class NodeReport(msgspec.Struct, frozen=True):
 def report(node: Node) -> NodeReport:
     """Count everything in one consistent state of the store."""
     reading = node.reading()
-    with node.database.read() as connection:
-        newest = records.last_seq(connection)
-        waiting = streams.waiting(connection)
-        inbounds = {each.peer: each for each in streams.all_inbounds(connection)}
-        outgoing = {each.recipient: each for each in streams.all_streams(connection)}
-        held = records.holdings(connection, reading)
+    with node.store.read() as books:
+        newest = books.last_seq()
+        waiting = books.waiting()
+        inbounds = {each.peer: each for each in books.all_inbounds()}
+        outgoing = {each.recipient: each for each in books.all_streams()}
+        held = books.holdings(reading)
         decisions: dict[str, dict[str, int]] = {}
-        for _, verdict, reason, number in streams.tallied(connection):
+        for _, verdict, reason, number in books.tallied():
             reasons = decisions.setdefault(verdict, {})
             reasons[reason] = reasons.get(reason, 0) + number
-        size = releaselog.head(connection).size
+        size = books.head().size
+        incidents, halt = len(books.open_incidents()), halted(books)
     links = {}
     for party in sorted({*inbounds, *outgoing}):
         stream, inbound = outgoing.get(party), inbounds.get(party)
@@ -69,4 +75,6 @@ def report(node: Node) -> NodeReport:
         decisions=decisions,
         links=links,
         log_size=size,
+        incidents=incidents,
+        halted=halt,
     )

@@ -103,13 +103,17 @@ def _classify(header: Header, handling: Handling, upstream: tuple[Upstream, ...]
         tlp=handling.tlp,
         caveats=caveats(handling),
         noforn=handling.values(NOFORN, "restrictive") is not None,
-        quarantined=header.id in epoch.quarantined_items,
+        quarantined=header.id in epoch.quarantined_items or not epoch.frozen.isdisjoint(_sources(header, upstream)),
         rel_to=handling.values(REL_TO, "permissive"),
         purposes=_purposes(handling, upstream),
         foreign=tuple(party for party in originators if party != epoch.holder),
         came_with=_came_with(upstream, originators, epoch.holder),
         retention_s=reduce(shortest_retention, (each.retention_s for each in upstream), None),
     )
+
+
+def _sources(header: Header, upstream: tuple[Upstream, ...]) -> set[str]:
+    return {header.origin, *(each.by for each in upstream)}
 
 
 def _came_with(upstream: tuple[Upstream, ...], originators: tuple[str, ...], holder: str) -> tuple[Onward, ...]:

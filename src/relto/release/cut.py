@@ -68,7 +68,11 @@ class Reduced(msgspec.Struct, frozen=True):
 
 
 class NothingLeft(Exception):  # noqa: N818 - not an error: there is simply no rendition
-    """Everything of the content was taken out."""
+    """Everything of the content was taken out; ``reason`` is why."""
+
+    def __init__(self, reason: str = "REGION_NOT_COVERED") -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 def cut_for(header: Header, answer: ItemDecision, kind: Kind) -> Cut:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from relto.agreements.compile import rule_id
 from relto.agreements.terms import Grant, Region, Terms
 from relto.item import VIEWS, AgreementRef, Duties, Header, Onward, Place, View
+from relto.labels import Marking
 from relto.release.classes import (
     LabelClass,
     Upstream,
@@ -40,6 +41,7 @@ Verdict = Literal["FULL", "SANITISED", "WITHHELD"]
 class Decision(msgspec.Struct, frozen=True):
     """The answer for a class. ``rules`` are all covering grants, the deciding one first; for WITHHELD, none.
 
+    ``marks`` are the holder's own levels equal to those of what it passes on, by the deciding agreement's table.
     ``fault`` says what went wrong behind a ``DECISION_ERROR``; it is for the holder's log, never for a peer.
     """
 
@@ -52,6 +54,7 @@ class Decision(msgspec.Struct, frozen=True):
     regions: tuple[Region, ...]
     policy_sha256: str
     fault: str = ""
+    marks: tuple[Marking, ...] = ()
 
     @property
     def withheld(self) -> bool:
@@ -91,7 +94,7 @@ def decide_class(cls: LabelClass, recipient: str, epoch: Epoch) -> Decision:
         return withhold("DECISION_ERROR", policy.sha256, fault)
     if not covering:
         return withhold(examination.stopped_by, policy.sha256)
-    return _released([policy.grants[rule] for rule in covering], cls, policy.sha256)
+    return _released([policy.grants[rule] for rule in covering], cls, epoch.holder, policy.sha256)
 
 
 def _covering(policy: CompiledPolicy, cls: LabelClass, recipient: str, holder: str) -> tuple[str, ...]:
@@ -153,7 +156,7 @@ def _party(party: str) -> dict[str, dict[str, str]]:
     return {"__entity": {"type": "Relto::Party", "id": party}}
 
 
-def _released(grants: list[tuple[Terms, Grant]], cls: LabelClass, policy_sha256: str) -> Decision:
+def _released(grants: list[tuple[Terms, Grant]], cls: LabelClass, holder: str, policy_sha256: str) -> Decision:
     """Best view wins; the strictest onward rule and the shortest retention of all covering grants bind."""
     ordered = sorted(grants, key=_preference)
     terms, deciding = ordered[0]
@@ -175,7 +178,16 @@ def _released(grants: list[tuple[Terms, Grant]], cls: LabelClass, policy_sha256:
         remove=deciding.remove,
         regions=tuple(terms.region(name) for name in deciding.scope.regions),
         policy_sha256=policy_sha256,
+        marks=_marks(terms, cls, holder),
     )
+
+
+def _marks(terms: Terms, cls: LabelClass, holder: str) -> tuple[Marking, ...]:
+    """The holder's marking of what another made: its equal by the agreement's table, added and never in place."""
+    if cls.origin == holder or any(marking.startswith(f"{holder}:") for marking in cls.markings):
+        return ()
+    level = terms.equal_of(cls.markings, holder)
+    return (Marking(holder, level, level),) if level else ()
 
 
 def _preference(entry: tuple[Terms, Grant]) -> tuple[int, int, int, str, str, int]:
@@ -212,15 +224,17 @@ class Table:
         if whole.withheld:
             return ItemDecision(whole, ())
         removed: list[str] = []
-        duties = whole.duties
+        duties, marks = whole.duties, set(whole.marks)
         for portion, cls in classify_portions(header, upstream, self.epoch):
             part = self.decide(cls, recipient)
             if _stricter(part, whole):
                 removed.append(portion.selector)
             else:
                 duties = _bound_by(duties, part.duties)
+                marks |= set(part.marks)
         duties = msgspec.structs.replace(duties, onward=settled(duties.onward))
-        return ItemDecision(msgspec.structs.replace(whole, duties=duties), tuple(removed))
+        decided = msgspec.structs.replace(whole, duties=duties, marks=tuple(sorted(marks)))
+        return ItemDecision(decided, tuple(removed))
 
     def matrix(self, classes: Sequence[LabelClass], recipients: Sequence[str]) -> tuple[Codes, tuple[Decision, ...]]:
         """Decide many at once: a (classes, recipients) array of indices into the distinct decisions.

@@ -138,7 +138,7 @@ def _grants(cls: LabelClass, recipient: str, epoch: Epoch, steps: tuple[Step, ..
     furthest, stop = -1, ("RECIPIENT_NOT_COVERED", "", "")
     for terms in epoch.between(recipient):
         for grant in terms.grants:
-            reached, code, value = _progress(terms, grant, cls, recipient)
+            reached, code, value = _progress(terms, grant, cls, recipient, epoch.holder)
             if code == "":
                 covering.append(rule_id(terms, grant))
             elif reached > furthest:
@@ -152,20 +152,21 @@ def _grants(cls: LabelClass, recipient: str, epoch: Epoch, steps: tuple[Step, ..
     return Examination((*steps, Step("stop", WITHHELD[code], value, clause)), code, ())
 
 
-def _progress(terms: Terms, grant: Grant, cls: LabelClass, recipient: str) -> tuple[int, str, str]:
+def _progress(terms: Terms, grant: Grant, cls: LabelClass, recipient: str, holder: str) -> tuple[int, str, str]:
     """How many tests a grant passed, and the code and value of the one that it failed."""
     reached = 0
-    for reached, (code, passed, value) in enumerate(_tests(terms, grant, cls, recipient)):
+    for reached, (code, passed, value) in enumerate(_tests(terms, grant, cls, recipient, holder)):
         if not passed:
             return reached, code, value
     return reached + 1, "", ""
 
 
-def _tests(terms: Terms, grant: Grant, cls: LabelClass, recipient: str) -> Iterator[tuple[str, bool, str]]:
+def _tests(terms: Terms, grant: Grant, cls: LabelClass, recipient: str, holder: str) -> Iterator[tuple[str, bool, str]]:
     """Section 3: code, whether it passes, the value that decided."""
     scope = grant.scope
     yield "RECIPIENT_NOT_COVERED", recipient in terms.recipients(grant), recipient
     yield "ORIGINATOR_NOT_COVERED", cls.origin in scope.originators, cls.origin
+    yield "HOLDER_NOT_COVERED", not grant.by or holder in grant.by, holder
     yield "DOMAIN_NOT_COVERED", cls.domain in scope.domains, cls.domain
     yield "KIND_NOT_COVERED", not scope.kinds or cls.kind in scope.kinds, cls.kind
     yield "SUBJECT_NOT_COVERED", _one_of(scope.subjects, cls.subjects), ", ".join(cls.subjects) or "no subject"

@@ -16,6 +16,7 @@ WITHHELD: dict[str, str] = {
     "ONWARD_CONSENT_MISSING": "It came from another party, whose consent to passing it on is missing.",
     "RECIPIENT_NOT_COVERED": "No clause names the recipient or its tier.",
     "ORIGINATOR_NOT_COVERED": "No clause lets information of this originator go.",
+    "HOLDER_NOT_COVERED": "No clause lets this party release it.",
     "DOMAIN_NOT_COVERED": "No clause covers this domain.",
     "KIND_NOT_COVERED": "No clause covers this kind of record.",
     "SUBJECT_NOT_COVERED": "No clause covers this subject.",
@@ -25,6 +26,7 @@ WITHHELD: dict[str, str] = {
     "TLP_ABOVE_CEILING": "Its TLP colour is above what the clause covers.",
     "CAVEAT_NOT_COVERED": "It carries a caveat or licence that no clause names.",
     "PURPOSE_NOT_COVERED": "It is bound to purposes that the clause does not keep to.",
+    "NOT_WHOLE": "It can only go whole, and what is agreed is less.",
     "RENDER_CHECK_FAILED": "The second check of the rendition found something that must not leave.",
     "DECISION_ERROR": "Deciding failed, and an error withholds.",
 }
@@ -35,6 +37,11 @@ REDUCED: dict[str, str] = {
     "FIELD_REMOVED": "Something that the holder holds is left out.",
     "REGION_CLIPPED": "What lies outside the agreed areas is left out.",
     "VIEW_LIMITED": "It goes in a reduced view, of which nothing had to be left out here.",
+}
+# Why what went before is void.
+WITHDRAWN: dict[str, str] = {
+    "WITHDRAWN": "Its originator has withdrawn it.",
+    "NARROWED": "It went on in a newer version that the recipient may not have.",
 }
 AS_HELD = "AS_HELD"
 WHOLE = "It goes as it is held."
@@ -53,6 +60,7 @@ REMEDIES: dict[str, str] = {
     "ONWARD_CONSENT_MISSING": "Ask the originator for its consent.",
     "RECIPIENT_NOT_COVERED": "Amend the agreement to name the recipient, or raise its tier by evidence.",
     "ORIGINATOR_NOT_COVERED": "Amend the agreement to cover this originator.",
+    "HOLDER_NOT_COVERED": "Refer the recipient to the party that the clause names, or amend the clause.",
     "DOMAIN_NOT_COVERED": "Amend the agreement to cover this domain.",
     "KIND_NOT_COVERED": "Amend the agreement to cover this kind.",
     "SUBJECT_NOT_COVERED": "Amend the agreement to cover this subject.",
@@ -62,6 +70,7 @@ REMEDIES: dict[str, str] = {
     "TLP_ABOVE_CEILING": "Publish a version with a lower colour, or amend the ceiling.",
     "CAVEAT_NOT_COVERED": "Have the caveat named in a clause, so that the recipient undertakes to honour it.",
     "PURPOSE_NOT_COVERED": "Have the clause keep to the record's purposes.",
+    "NOT_WHOLE": "Agree on the full view at full precision for it.",
     "RENDER_CHECK_FAILED": "Report it: rendering and its check disagree.",
     "DECISION_ERROR": "Report it with the log; nothing leaves meanwhile.",
 }
@@ -69,8 +78,8 @@ REMEDIES: dict[str, str] = {
 
 def sentence(code: str) -> str:
     """The sentence of a code; codes that carry a number have it put in."""
-    if code in WITHHELD:
-        return WITHHELD[code]
+    if code in WITHHELD or code in WITHDRAWN:
+        return {**WITHHELD, **WITHDRAWN}[code]
     name, _, number = code.rpartition("_")
     if number.isdigit() and name in REDUCED:
         return REDUCED[name].replace("<n>", f"{int(number):,}")

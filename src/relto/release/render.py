@@ -13,7 +13,7 @@ import msgspec
 from relto.clock import SECOND_MS
 from relto.item import Duties, Header, Item, Place, Release, View, new_item
 from relto.kinds.spec import Kind, Shape
-from relto.labels import Label
+from relto.labels import Handling, Label, Marking, join_handling
 from relto.release.check import check
 from relto.release.cut import Cut, NothingLeft, Reduced, cut_for
 from relto.release.decide import Decision, ItemDecision, withhold
@@ -24,11 +24,17 @@ from relto.release.record import reduce_record
 from relto.release.stix import reduce_bundle
 from relto.release.table import box_of, reduce_table
 
+
+def _whole_only(_content: bytes, _cut: Cut) -> Reduced:
+    raise NothingLeft("NOT_WHOLE")
+
+
 _SHAPES: dict[Shape, Callable[[bytes, Cut], Reduced]] = {
     "record": reduce_record,
     "columns": reduce_table,
     "stix": reduce_bundle,
     "misp": reduce_event,
+    "opaque": _whole_only,
 }
 
 
@@ -57,8 +63,8 @@ def render(item: Item, answer: ItemDecision, kind: Kind) -> Rendition:
         reduced = Reduced(item.content) if cut.changes_nothing else _SHAPES[kind.shape](item.content, cut)
         check(item.content, reduced.content, cut)
         rendition = _rendition(item.header, answer.decision, cut, reduced, kind)
-    except NothingLeft:
-        return Rendition(withhold("REGION_NOT_COVERED", answer.decision.policy_sha256))
+    except NothingLeft as nothing:
+        return Rendition(withhold(nothing.reason, answer.decision.policy_sha256))
     except Exception:  # INVARIANT: what cannot be rendered and checked stays, and holds up no neighbour
         return Rendition(withhold("RENDER_CHECK_FAILED", answer.decision.policy_sha256))
     return rendition
@@ -72,7 +78,7 @@ def _rendition(header: Header, decision: Decision, cut: Cut, reduced: Reduced, k
         place=_place(header, cut, reduced, kind),
         observed_ms=cut.coarse_ms(header.observed_ms),
         until_ms=cut.coarse_ms(header.until_ms),
-        label=_label(header.label, cut, reduced),
+        label=_label(header.label, cut, reduced, decision.marks),
         not_before_ms=header.until_ms + duties.delay_s * SECOND_MS,
     )
 
@@ -99,10 +105,16 @@ def _place(header: Header, cut: Cut, reduced: Reduced, kind: Kind) -> Place | No
     return snap_place(header.place, cut.precision_m) if cut.precision_m else header.place
 
 
-def _label(label: Label, cut: Cut, reduced: Reduced) -> Label:
-    """The label without its removed portions; a foreign block goes only along with the whole content."""
+def _label(label: Label, cut: Cut, reduced: Reduced, marks: tuple[Marking, ...]) -> Label:
+    """The label without its removed portions; a foreign block goes only along with the whole content.
+
+    Where it is another's item, the holder's own equal markings are added; no marking is ever removed.
+    """
+    marked = join_handling(label.handling, Handling(markings=marks)) if marks else label.handling
     portions = tuple(portion for portion in label.portions if portion.selector not in cut.portions)
-    return msgspec.structs.replace(label, portions=portions, foreign="" if reduced.removed else label.foreign)
+    return msgspec.structs.replace(
+        label, handling=marked, portions=portions, foreign="" if reduced.removed else label.foreign
+    )
 
 
 def released(item: Item, rendition: Rendition, *, by: str, to: str, edition: int, now_ms: int) -> Item:

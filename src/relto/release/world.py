@@ -23,7 +23,8 @@ from relto.agreements.terms import Grant, Refusal, Terms
 class Epoch:
     """One constant state of the rules. Decisions hold for as long as the epoch does; time does not enter them.
 
-    ``in_force`` and ``dormant`` are signed by all their parties; the dormant are outside their term now.
+    ``in_force`` and ``dormant`` are signed by all their parties; the dormant are outside their term now. What came from
+    a ``frozen`` party goes no further, while the party itself still gets what it is due.
     """
 
     holder: str
@@ -32,6 +33,7 @@ class Epoch:
     overrides: tuple[Refusal, ...] = ()
     quarantined_parties: frozenset[str] = frozenset()
     quarantined_items: frozenset[str] = frozenset()
+    frozen: frozenset[str] = frozenset()
     # A memo of what follows from the rest; it never changes an answer.
     policies: dict[str, CompiledPolicy] = field(default_factory=dict, repr=False, compare=False)
 
