@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from relto.bounds import BOUNDS
 from relto.errors import MalformedError, TooLargeError
-from relto.strict import check_text, parse_json
+from relto.exchange.messages import Receipt
+from relto.strict import canonical, check_text, parse_canonical, parse_json
 
 pytestmark = pytest.mark.pure
 
@@ -71,3 +72,18 @@ def test_the_bounds_themselves_are_allowed() -> None:
         parse_json(b'"' + b"a" * 9 + b'"', limit_bytes=10)
     with pytest.raises(TooLargeError):
         check_text("a" * (BOUNDS.text_chars + 1), "text")
+
+
+@pytest.mark.parametrize("number", [2**53, -(2**53), 10**30])
+def test_a_number_over_the_bound_is_refused_in_canonical_form_too(number: int) -> None:
+    receipt = Receipt(v=1, by="JPN", to="USA", up_to_n=number, chain="", log=1, log_size=0, log_root="", time_ms=0)
+    with pytest.raises(TooLargeError, match="over 2\\^53-1"):
+        parse_canonical(canonical(receipt), Receipt)
+
+
+def test_a_number_at_the_bound_and_digits_in_a_text_are_taken() -> None:
+    receipt = Receipt(
+        v=1, by="JPN", to="USA", up_to_n=2**53 - 1, chain=":1234567890123456789", log=1, log_size=0, log_root="",
+        time_ms=0,
+    )  # fmt: skip
+    assert parse_canonical(canonical(receipt), Receipt) == receipt

@@ -24,6 +24,7 @@ T = TypeVar("T")
 
 # C0 but tab/newline/return, DEL, C1, bidi embeddings/overrides/isolates, BOM inside text
 FORBIDDEN_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+_LONG_INTEGER = re.compile(rb"[:,\[-][0-9]{16}")
 _ESCAPED_CONTROL = re.compile(rb"(?<!\\)(?:\\\\)*\\u00")
 # Possessive, so that no input makes it look twice at a byte; a string that never ends runs to the end.
 _BRACKETS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]|[\]}]', re.DOTALL)
@@ -79,7 +80,9 @@ def parse_json(content: bytes, field: str = "JSON", *, limit_bytes: int = BOUNDS
         raise MalformedError(
             f"line {error.lineno} column {error.colno}: {error.msg}.", field=field, remedy="Send valid JSON."
         ) from None
-    except (MalformedError, RecursionError) as error:
+    except MalformedError as error:
+        raise type(error)(error.reason, field=field, remedy=error.remedy) from None
+    except RecursionError as error:
         raise MalformedError(str(error), field=field) from None
     if forbidden(text) is not None or "\\u" in text:
         _check_strings(value, field)
@@ -151,7 +154,7 @@ def parse_canonical(content: bytes, form: type[T], *, limit_bytes: int = BOUNDS.
     readers cannot disagree on what was signed.
 
     Raises:
-        TooLargeError: more than ``limit_bytes``.
+        TooLargeError: more than ``limit_bytes``, or an integer over its bound.
         MalformedError: not this form, or not canonical.
     """
     name = form.__name__.lower()
@@ -161,6 +164,8 @@ def parse_canonical(content: bytes, form: type[T], *, limit_bytes: int = BOUNDS.
         value = msgspec.json.decode(content, type=form)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise MalformedError(f"{error}", field=name, remedy="See docs/spec for its form.") from None
+    if _LONG_INTEGER.search(content) is not None:
+        parse_json(content, name)  # which bounds each number, and tells those in texts apart
     if _ENCODER.encode(value) != content:
         raise MalformedError("is not in canonical form.", field=name, remedy="See docs/spec/item.md, section 2.")
     escaped = b"\\u00" in content and _ESCAPED_CONTROL.search(content) is not None

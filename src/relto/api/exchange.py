@@ -1,4 +1,4 @@
-"""The exchange as HTTP over mutual TLS. docs/spec/exchange.md, section 5.
+"""The exchange as HTTP over mutual TLS. docs/spec/exchange.md, section 13.
 
 Every request is answered for the party whose certificate made the connection; no parameter can name another. What goes
 wrong is logged in full and answered by one word.

@@ -14,7 +14,7 @@ from relto.agreements.lifecycle import PAYLOAD_TYPE
 from relto.agreements.terms import Terms
 from relto.bounds import BOUNDS
 from relto.envelope.dsse import merge, open_signed
-from relto.errors import MalformedError, NotForUsError, PeerError, TooLargeError
+from relto.errors import DocumentError, MalformedError, NotForUsError, PeerError, TooLargeError
 from relto.exchange import cards, heads, incidents, recover
 from relto.exchange.books import Books, SignedAgreement
 from relto.exchange.core import Core
@@ -121,7 +121,7 @@ def _take(core: Core, peer: str, papers: Papers) -> Steps[Taken]:
     for envelope in papers.agreements:
         try:
             yield Write(lambda books, envelope=envelope: take_agreement(core, books, envelope))  # type: ignore[misc]
-        except PeerError as error:
+        except (PeerError, DocumentError) as error:  # a text that we cannot read holds up nothing else
             refused.append(str(error))
     return Taken(len(papers.agreements) - len(refused), tuple(refused))
 
@@ -148,6 +148,8 @@ def parse(content: bytes) -> Papers:
         papers = msgspec.msgpack.decode(content, type=Papers)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise MalformedError(str(error), field="documents", remedy="See docs/spec/exchange.md.") from None
+    if papers.v != 1:
+        raise MalformedError(f"is version {papers.v}.", field="documents", remedy="Update this node.")
     counts = (len(papers.recalled), len(papers.agreements), len(papers.heads))
     if any(n > most for n, most in zip(counts, (BOUNDS.recalled, BOUNDS.agreements, BOUNDS.heads), strict=True)):
         raise TooLargeError("too many documents.", field="documents", remedy="Tell the peer.")
