@@ -14,11 +14,11 @@ demo: $(VENV)/ready ## run seven nations on this machine; ARGS="--headless --rep
 	$(BIN)/relto demo $(ARGS)
 
 test: $(VENV)/ready-dev browser ## run all tests
-	PYTHONHASHSEED=1 $(BIN)/python -m pytest -m pure -n 2 --dist loadgroup tests
-	PYTHONHASHSEED=2 $(BIN)/python -m pytest -n 2 --dist loadgroup tests $(ARGS)
+	PYTHONHASHSEED=1 $(BIN)/python -m pytest -m pure -n 2 --dist loadfile tests
+	PYTHONHASHSEED=2 $(BIN)/python -m pytest -n 2 --dist loadfile tests $(ARGS)
 
 pure: $(VENV)/ready-dev ## run the tests of the pure parts only
-	$(BIN)/python -m pytest -m pure -n 2 --dist loadgroup tests $(ARGS)
+	$(BIN)/python -m pytest -m pure -n 2 --dist loadfile tests $(ARGS)
 
 lint: $(VENV)/ready-dev ## check form, types and the order of the parts
 	$(BIN)/ruff format --check src tests bench

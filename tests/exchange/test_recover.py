@@ -243,6 +243,7 @@ class TestCards:
 
     def test_two_cards_of_one_version_are_kept_both_and_the_first_stands(self, world: World) -> None:
         phl, jpn = world.phl, world.jpn
+        pair.accept(phl, *pair.invite(jpn, "https://jpn.example:9555"))
         first = phl.card_of("JPN")
         jpn.store.write(
             lambda books: books.put_setting(cards.CARD_VERSION, str(phl.partner("JPN").version - 1).encode())
