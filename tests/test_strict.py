@@ -77,8 +77,9 @@ def test_the_bounds_themselves_are_allowed() -> None:
 @pytest.mark.parametrize("number", [2**53, -(2**53), 10**30])
 def test_a_number_over_the_bound_is_refused_in_canonical_form_too(number: int) -> None:
     receipt = Receipt(v=1, by="JPN", to="USA", up_to_n=number, chain="", log=1, log_size=0, log_root="", time_ms=0)
-    with pytest.raises(TooLargeError, match="over 2\\^53-1"):
+    with pytest.raises(MalformedError, match="over 2\\^53-1") as refused:
         parse_canonical(canonical(receipt), Receipt)
+    assert refused.value.peer_text == "malformed"
 
 
 def test_a_number_at_the_bound_and_digits_in_a_text_are_taken() -> None:

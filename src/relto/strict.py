@@ -59,8 +59,8 @@ def parse_json(content: bytes, field: str = "JSON", *, limit_bytes: int = BOUNDS
     """Read JSON from outside into plain values, or refuse it whole.
 
     Raises:
-        TooLargeError: size, depth or an integer is over its bound.
-        MalformedError: anything a second reader could understand differently.
+        TooLargeError: size or depth is over its bound.
+        MalformedError: anything a second reader could understand differently, numbers over 2^53-1 with it.
     """
     if len(content) > limit_bytes:
         raise TooLargeError(f"{len(content)} bytes, at most {limit_bytes}.", field=field, remedy="Split it.")
@@ -81,7 +81,7 @@ def parse_json(content: bytes, field: str = "JSON", *, limit_bytes: int = BOUNDS
             f"line {error.lineno} column {error.colno}: {error.msg}.", field=field, remedy="Send valid JSON."
         ) from None
     except MalformedError as error:
-        raise type(error)(error.reason, field=field, remedy=error.remedy) from None
+        raise MalformedError(error.reason, field=field, remedy=error.remedy) from None
     except RecursionError as error:
         raise MalformedError(str(error), field=field) from None
     if forbidden(text) is not None or "\\u" in text:
@@ -118,14 +118,14 @@ def _no_constant(text: str) -> Any:
 
 def _bounded_int(text: str) -> int:
     if len(text) > 17 or abs(int(text)) > BOUNDS.json_integer:
-        raise TooLargeError(f"integer {text[:24]} is over 2^53-1.", remedy="Send it as text.")
+        raise MalformedError(f"integer {text[:24]} is over 2^53-1.", remedy="Send it as text.")
     return int(text)
 
 
 def _finite_float(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise TooLargeError(f"number {text[:24]} has no finite value.", remedy="Leave the field out.")
+        raise MalformedError(f"number {text[:24]} has no finite value.", remedy="Leave the field out.")
     return value
 
 
@@ -154,8 +154,8 @@ def parse_canonical(content: bytes, form: type[T], *, limit_bytes: int = BOUNDS.
     readers cannot disagree on what was signed.
 
     Raises:
-        TooLargeError: more than ``limit_bytes``, or an integer over its bound.
-        MalformedError: not this form, or not canonical.
+        TooLargeError: more than ``limit_bytes``.
+        MalformedError: not this form, an integer over its bound, or not canonical.
     """
     name = form.__name__.lower()
     if len(content) > limit_bytes:
@@ -165,7 +165,7 @@ def parse_canonical(content: bytes, form: type[T], *, limit_bytes: int = BOUNDS.
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise MalformedError(f"{error}", field=name, remedy="See docs/spec for its form.") from None
     if _LONG_INTEGER.search(content) is not None:
-        parse_json(content, name)  # which bounds each number, and tells those in texts apart
+        parse_json(content, name, limit_bytes=limit_bytes)  # which bounds each number, and tells those in texts apart
     if _ENCODER.encode(value) != content:
         raise MalformedError("is not in canonical form.", field=name, remedy="See docs/spec/item.md, section 2.")
     escaped = b"\\u00" in content and _ESCAPED_CONTROL.search(content) is not None
